@@ -1,0 +1,1 @@
+"""VGG-16 face-age networks in plain NumPy."""

@@ -1,0 +1,41 @@
+"""The command line: one sub-command a module in `numpyvgg.commands`, and one place where errors become a line.
+
+A command's module has `add_arguments(parser)` and `run(args) -> int` (the exit code); its docstring is the help text.
+Modules are imported when their command is asked for, so that `numpyvgg predict` does not wait for matplotlib.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from .errors import NumpyVggError
+
+#: sub-command -> what it does, in the order in which help lists them
+COMMANDS: dict[str, str] = {}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; errors that a user can mend are one line on stderr and exit code 2."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(prog="numpyvgg", description="VGG-16 face-age networks in plain NumPy.")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=summary, description=summary)
+        if arguments[:1] == [name]:
+            command = importlib.import_module(f"{__package__}.commands.{name}")
+            command.add_arguments(subparser)
+    args = parser.parse_args(arguments)
+    try:
+        return command.run(args)
+    except NumpyVggError as error:
+        print(f"numpyvgg: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of our output, such as `head`, has gone: nothing left to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
