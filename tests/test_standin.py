@@ -1,0 +1,92 @@
+"""Stand-in networks: what makes them worth testing with."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import skimage.color
+import skimage.data
+from make_standin import NO_OPS, Layout, standin_model, write_standin
+from onnx import numpy_helper
+from PIL import Image
+
+from numpyvgg.standin import layer_shapes, standin_weights
+
+MODERN = Layout(opset=22, storage="raw", initializers_as_inputs=False, no_ops=(), ceil_mode=False, auto_pad=False)
+
+
+def test_the_shapes_add_up_to_the_published_parameter_count():
+    parameters = sum(np.prod(shape) + shape[0] for shape in layer_shapes().values())
+    assert parameters == 134_674_341
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
+    first, again, other = (dict(_flat(seed)) for seed in (0, 0, 1))
+    assert all(np.array_equal(first[name], again[name]) for name in first)
+    assert not any(np.array_equal(first[name], other[name]) for name in first)
+
+
+def _flat(seed):
+    for name, weight, bias in standin_weights(width=1 / 16, seed=seed):
+        yield f"{name}_W", weight
+        yield f"{name}_b", bias
+
+
+LAYOUTS = {
+    **{f"opset {opset}": Layout(opset=opset, no_ops=NO_OPS) for opset in range(5, 23)},
+    **{f"modern, opset {opset}": dataclasses.replace(MODERN, opset=opset) for opset in (9, 13, 22)},
+    "raw": Layout(storage="raw"),
+    "external": dataclasses.replace(MODERN, storage="external"),
+    "Flatten": Layout(flatten="Flatten"),
+    "Constant": Layout(flatten="Constant"),
+    "MatMul": Layout(head="MatMul"),
+    "Conv": Layout(head="Conv", pool="GlobalAveragePool"),
+    "AveragePool": Layout(pool="AveragePool"),
+    "batch_norm": Layout(batch_norm=True),
+    "dynamic batch": Layout(batch="N"),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
+def test_the_onnx_checker_accepts_every_layout(layout, tmp_path):
+    path = write_standin(tmp_path / "net.onnx", layout)
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=layout.opset > 5)  # the checker has no shape inference for opset 5
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    assert stored["conv1_1_W"].shape == (4, 3, 3, 3)
+    assert (len(model.graph.input) > 1) == layout.initializers_as_inputs
+
+
+@pytest.mark.parametrize("storage", ["float_data", "raw"])
+@pytest.mark.parametrize("alignment", range(4))
+def test_every_weight_has_the_alignment_asked_for(storage, alignment):
+    model = standin_model(Layout(storage=storage, alignment=alignment))
+    file = model.SerializeToString()
+    floats = [numpy_helper.to_array(t) for t in model.graph.initializer if t.data_type == onnx.TensorProto.FLOAT]
+    assert len(floats) == 32
+    assert {file.index(array.tobytes()) % 4 for array in floats} == {alignment}
+
+
+@pytest.fixture(scope="module")
+def photographs():
+    """Five photographs and a noise image under the input contract: BGR, 0..255.  [6, 3, 224, 224]"""
+    pictures = [skimage.data.astronaut(), skimage.data.coffee(), skimage.data.cat(), skimage.data.rocket()]
+    pictures += [skimage.color.gray2rgb(skimage.data.camera())]
+    pictures += [np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)]
+    rgb = np.stack([np.asarray(Image.fromarray(picture).resize((224, 224))) for picture in pictures])
+    return np.ascontiguousarray(rgb[..., ::-1].transpose(0, 3, 1, 2), dtype=np.float32)
+
+
+def test_different_photographs_get_clearly_different_and_spread_out_answers(photographs):
+    model = standin_model(dataclasses.replace(MODERN, opset=13, batch="N"), width=1 / 8)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    (probabilities,) = session.run(None, {"input": photographs})
+    entropy = -(probabilities * np.log(probabilities)).sum(axis=1)
+    assert entropy.min() > np.log(3)  # not one-hot ...
+    assert entropy.max() < np.log(90)  # ... nor uniform over 101 classes
+    ages = np.sort(probabilities @ np.arange(101))
+    assert np.diff(ages).min() > 0.1
