@@ -1,6 +1,6 @@
 """What can go wrong, by kind: one error class for each thing that a user can put right.
 
-Every message names the file, the place in it and the reason, in one sentence that ends with the mend where there is one.
+Every message names the file, the place in it and the reason, in one sentence, and the mend where there is one.
 """
 
 
