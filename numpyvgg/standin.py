@@ -1,15 +1,16 @@
 """Stand-in networks: seeded random weights in the shapes of the published networks, for where those cannot be had.
 
-A random network is a poor stand-in unless its weights are scaled with care. With weights drawn the usual way every
-photograph gets the same answer: each ReLU leaves a positive mean behind, the mean is the same for all photographs, and
-sixteen layers later it is all that is left. Here each filter sums to zero over its input channels, so that the next
-layer sees only what differs from channel to channel; two photographs then drift apart instead of together. If z is a
-standard normal variable, the variance that gets through is
+A random network is a poor stand-in unless its weights are scaled with care. With weights drawn in the usual way (He et
+al. 2015: variance 2 / fan_in) every photograph gets much the same answer: each ReLU leaves a positive mean behind, the
+mean is the same for all photographs, and thirteen convolutions later it is most of what is left. So the filters of the
+fully connected layers sum to zero over their input channels, and see only what differs from channel to channel. If z is
+a standard normal variable, the variance that gets through such a layer is
 
     Var(relu(z)) = 1/2 - 1/(2 pi) = 0.341
 
-and weights of variance 1 / (0.341 fan_in) keep every layer's output at about unit variance. (He et al. 2015 derive the
-first half of this, 2 / fan_in, without the zero sums; Poole et al. 2016 the drift, "Exponential expressivity".)
+and weights of variance 1 / (0.341 fan_in) keep the signal at unit variance. Zero sums in every layer would set
+photographs apart even better, but they make the network chaotic (Poole et al. 2016): rounding errors then grow like any
+other difference, tenfold here, and a stand-in for comparing runtimes must not do that.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ UNITS = 4096
 _PIXEL_MEAN = np.array([103.939, 116.779, 123.68])  # of ImageNet in BGR order, the mean of the VGG authors' release
 _PIXEL_STD = 60.0
 _RELU_VARIANCE = 0.5 - 0.5 / math.pi
-_LOGIT_STD = 0.55  # for each nat of log(classes): more classes need larger logits for a few of them to stand out
+_LOGIT_STD = 0.35  # for each nat of log(classes): more classes need larger logits for a few of them to stand out
 _BIAS_STD = 0.05
 
 
@@ -88,21 +89,22 @@ def standin_weights(
         ``[M]``
     """
     shapes = layer_shapes(configuration, width, classes)
-    positions = {"fc6": 7 * 7}  # a row of fc6 holds a 7x7 plane for each channel
     for layer, (name, shape) in enumerate(shapes.items()):
         rng = np.random.default_rng([seed, layer])
         bias = _BIAS_STD * rng.standard_normal(shape[0])
         weight = rng.standard_normal((shape[0], math.prod(shape[1:])), dtype=np.float32)
+        fan_in = weight.shape[1]
         if name == "conv1_1":
-            weight *= np.float32(1 / (_PIXEL_STD * math.sqrt(weight.shape[1])))
+            weight *= np.float32(1 / (_PIXEL_STD * math.sqrt(fan_in)))
             bias -= weight.reshape(-1, 3, 9).sum(axis=2) @ _PIXEL_MEAN
+        elif len(shape) == 4:
+            weight *= np.float32(math.sqrt(2 / fan_in))
         else:
             if name == "fc8":
                 weight = _alike_neighbours(weight)
-            planes = weight.reshape(shape[0], -1, positions.get(name, math.prod(shape[2:])))
+            planes = weight.reshape(shape[0], -1, 7 * 7 if name == "fc6" else 1)  # [M, channels, positions]
             planes -= planes.mean(axis=1, keepdims=True)
-            fan_in = weight.shape[1] * (1 - 1 / planes.shape[1])  # the zero sum takes one channel's worth
-            gain = _LOGIT_STD * math.log(classes) if name == "fc8" else 1.0
+            gain = max(1.0, _LOGIT_STD * math.log(classes)) if name == "fc8" else 1.0
             weight *= np.float32(gain / math.sqrt(_RELU_VARIANCE * fan_in))
         yield name, weight.reshape(shape), bias.astype(np.float32)
 

@@ -21,6 +21,7 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from numpyvgg.standin import CONVOLUTIONS, standin_weights
+from numpyvgg.wire import length_prefix
 
 NO_OPS = ("Dropout", "Reshape", "Pad", "Identity")
 STORAGES = ("float_data", "raw", "external")
@@ -68,7 +69,7 @@ class _Graph:
         tensor = TensorProto(name=name, dims=array.shape, data_type=helper.np_dtype_to_tensor_dtype(array.dtype))
         if array.dtype == np.float32 and self.layout.storage == "float_data":
             data = array.astype("<f4").tobytes()
-            tensor.MergeFromString(b"\x22" + _varint(len(data)) + data)  # field 4, length-delimited: packed float_data
+            tensor.MergeFromString(length_prefix(4, len(data)) + data)  # field 4: packed float_data
         elif array.dtype == np.float32 or self.layout.storage == "raw":
             tensor.raw_data = array.astype(array.dtype.newbyteorder("<")).tobytes()
         else:
@@ -304,15 +305,6 @@ def _move_out(model: ModelProto, data_path: Path, alignment: int) -> None:
             tensor.data_location = TensorProto.EXTERNAL
             for key, value in where.items():
                 tensor.external_data.add(key=key, value=str(value))
-
-
-def _varint(value: int) -> bytes:
-    """A protobuf varint: seven bits a byte, the lowest first."""
-    data = bytearray()
-    while value > 0x7F:
-        data.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*data, value])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
