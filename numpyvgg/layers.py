@@ -37,7 +37,7 @@ def output_size(
     room = size + pad_begin + pad_end - (dilation * (kernel - 1) + 1)
     if room < 0:
         raise ArgumentError(
-            f"a window of {kernel} taps, dilation {dilation}, does not fit {size} pixels padded by {pad_begin}, {pad_end}"
+            f"{kernel} taps, dilation {dilation}, does not fit {size} pixels padded by {pad_begin}+{pad_end}"
         )
     count = room // stride + 1
     if ceil_mode and room % stride and count * stride < size + pad_begin:
@@ -280,10 +280,17 @@ class Textbook:
         dilations: Pair = (1, 1),
         group: int = 1,
     ) -> dict[str, Any]:
-        return dict(weight=weight, bias=bias, strides=strides, pads=pads, dilations=dilations, group=group)
+        return {
+            "weight": weight,
+            "bias": bias,
+            "strides": strides,
+            "pads": pads,
+            "dilations": dilations,
+            "group": group,
+        }
 
     def prepare_linear(self, weight: np.ndarray, bias: np.ndarray | None) -> dict[str, Any]:
-        return dict(weight=weight, bias=bias, transB=1)
+        return {"weight": weight, "bias": bias, "transB": 1}
 
     def conv2d(self, x: np.ndarray, conv: dict[str, Any]) -> np.ndarray:
         return conv2d(x, **conv)
