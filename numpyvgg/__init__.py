@@ -1,1 +1,26 @@
-"""VGG-16 face-age networks in plain NumPy."""
+"""VGG-16 face-age networks in plain NumPy: from the bytes of the ONNX file to an age."""
+
+from .errors import (
+    ArgumentError,
+    FetchError,
+    ImageError,
+    MissingExtraError,
+    ModelFormatError,
+    NumpyVggError,
+    UnsupportedModelError,
+)
+from .onnx_file import OnnxModel, read_onnx
+from .vgg16 import VGG16
+
+__all__ = [
+    "VGG16",
+    "ArgumentError",
+    "FetchError",
+    "ImageError",
+    "MissingExtraError",
+    "ModelFormatError",
+    "NumpyVggError",
+    "OnnxModel",
+    "UnsupportedModelError",
+    "read_onnx",
+]

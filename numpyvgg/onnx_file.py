@@ -30,6 +30,17 @@ from .errors import ModelFormatError, UnsupportedModelError
 from .onnx_tensor import StoredTensor, dtype_name
 from .wire import Message, Source
 
+#: Attribute of a Constant node -> dtype of its value; None: the tensor's own.
+_CONSTANT_ATTRIBUTES: dict[str, Any] = {
+    "value": None,
+    "value_float": np.float32,
+    "value_floats": np.float32,
+    "value_int": np.int64,
+    "value_ints": np.int64,
+    "value_string": object,
+    "value_strings": object,
+}
+
 
 class SerializableModel(Protocol):
     """An `onnx.ModelProto`, or anything else that can turn itself into its bytes."""
@@ -71,6 +82,14 @@ class ValueInfo:
     shape: tuple[int | str | None, ...] | None
 
 
+def constant_value(node: Node) -> np.ndarray:
+    """What a Constant node stands for: the spec gives it exactly one of several attributes."""
+    for key, dtype in _CONSTANT_ATTRIBUTES.items():
+        if key in node.attributes:
+            return np.asarray(node.attributes[key], dtype)
+    raise UnsupportedModelError(f"{node} has none of the attributes {', '.join(_CONSTANT_ATTRIBUTES)}")
+
+
 class Initializers(Mapping[str, np.ndarray]):
     """The graph's initializers by name: read-only arrays, made when first asked for and kept."""
 
@@ -107,8 +126,10 @@ class OnnxModel:
     initializers : Mapping of str to ndarray
         Read-only, aligned; see `Initializers`.
     inputs, outputs : list of ValueInfo
-        `inputs` are those a caller must give: initializers listed among the graph's inputs (IR version 3 demanded
-        that) are not, they are `overridable`.
+        `inputs` are those a caller must give. Initializers listed among the graph's inputs (IR version 3 demanded
+        that) are not.
+    overridable : list of str
+        The names of those initializers: a caller may give another value in their place.
     opset_imports : dict of str to int
         Version of each operator set; the standard one is "".
     producer : str
@@ -125,12 +146,28 @@ class OnnxModel:
     producer: str = ""
     ir_version: int = 0
     graph_name: str = ""
-    overridable: list[ValueInfo] = field(default_factory=list)
+    overridable: list[str] = field(default_factory=list)
 
     @property
     def opset(self) -> int:
         """Version of the standard operator set."""
         return self.opset_imports[""]
+
+    def constant(self, name: str) -> np.ndarray | None:
+        """The value of a tensor that is fixed in the file: an initializer, or what a Constant node says; else None."""
+        if name in self.initializers:
+            return self.initializers[name]
+        for node in self.nodes:
+            if node.op_type == "Constant" and name in node.outputs:
+                return constant_value(node)
+        return None
+
+    def constant_shape(self, name: str) -> tuple[int, ...] | None:
+        """The shape of such a tensor, without making the array."""
+        if name in self.initializers:
+            return self.initializers.stored(name).dims
+        value = self.constant(name)
+        return None if value is None else value.shape
 
     def __repr__(self) -> str:
         return (
@@ -191,13 +228,13 @@ def _read_model(source: Source, folder: Path | None) -> OnnxModel:
         if tensor.name in stored:
             message.fail("another initializer has this name")
         stored[tensor.name] = tensor
-    inputs = [_read_value_info(m) for m in graph.messages(11, "input")]
+    inputs = {m.text(1): m for m in graph.messages(11, "input")}
     return OnnxModel(
         path=source.name,
         nodes=[_read_node(m, folder) for m in graph.messages(1, "node")],
         initializers=Initializers(stored),
-        inputs=[value for value in inputs if value.name not in stored],
-        overridable=[value for value in inputs if value.name in stored],
+        inputs=[_read_value_info(m) for name, m in inputs.items() if name not in stored],
+        overridable=[name for name in inputs if name in stored],
         outputs=[_read_value_info(m) for m in graph.messages(12, "output")],
         opset_imports=imports,
         producer=" ".join(filter(None, (model.text(2), model.text(3)))),
@@ -239,9 +276,11 @@ def _read_node(message: Message, folder: Path | None) -> Node:
 
 
 def _read_attribute(message: Message, folder: Path | None) -> Any:
-    """The value of an AttributeProto; its type is field 20, or (before IR 2) the field that is there."""
-    kinds = {2: 1, 3: 2, 4: 3, 5: 4, 6: 5, 7: 6, 8: 7, 9: 8, 10: 9, 11: 10}  # field -> AttributeType
-    kind = message.integer(20) or next((kinds[number] for number in kinds if message.has(number)), 0)
+    """The value of an AttributeProto; its type is field 20, or (before IR 2) the field that is there.
+
+    AttributeType counts the fields 2 to 11 from 1.
+    """
+    kind = message.integer(20) or next((number - 1 for number in range(2, 12) if message.has(number)), 0)
     if kind == 1:
         return message.single(2)
     if kind == 2:
@@ -256,7 +295,7 @@ def _read_attribute(message: Message, folder: Path | None) -> Any:
         spans = message.fixed_spans(7, 4)
         return [value for start, end in spans for (value,) in struct.iter_unpack("<f", message.source.data[start:end])]
     if kind == 7:
-        return message.integers(8).tolist()
+        return message.integers(8)
     if kind == 8:
         return [_text_or_bytes(message, span) for span in message.spans(9)]
     if kind == 9:
