@@ -101,7 +101,7 @@ class StoredTensor:
         self._check_size(type_name)
 
     def _read_dims(self) -> tuple[int, ...]:
-        dims = tuple(self._message.integers(1).tolist())
+        dims = tuple(self._message.integers(1))
         if any(dim < 0 for dim in dims):
             self._message.fail(f"shape {list(dims)} has a negative dimension")
         return dims
@@ -143,7 +143,7 @@ class StoredTensor:
             size = 4 if self._field == _FLOAT_DATA else 8
             total = sum(end - start for start, end in self._message.fixed_spans(self._field, size))
             return total // self._file_dtype.itemsize if total % self._file_dtype.itemsize == 0 else -1
-        return len(self._message.integers(self._field))
+        return len(self._message.integer_array(self._field))
 
     # ------------------------------------------------------------------ as arrays
 
@@ -200,7 +200,7 @@ class StoredTensor:
         if self._field in (_FLOAT_DATA, _DOUBLE_DATA):
             spans = message.fixed_spans(self._field, 4 if self._field == _FLOAT_DATA else 8)
             return np.frombuffer(b"".join(message.source.data[a:b] for a, b in spans), self._file_dtype)
-        integers = message.integers(self._field)
+        integers = message.integer_array(self._field)
         bits = np.uint16 if self._type == _FLOAT16 else self._file_dtype
         return integers.astype(bits).view(self._file_dtype)
 

@@ -130,9 +130,8 @@ class Message:
     def __init__(self, source: Source, place: str, spans: Iterable[tuple[int, int]]):
         self.source = source
         self.place = place
-        #: field number -> [(wire type, value)]; a value is an int (varint) or the (start, end) of its bytes
+        #: field number -> [(wire type, start, end)] of its bytes; for a varint (wire type, value, end)
         self._fields: dict[int, list[tuple[int, int, int]]] = {}
-        self._order: list[int] = []
         for start, end in spans:
             self._walk(start, end)
 
@@ -149,24 +148,26 @@ class Message:
     # ------------------------------------------------------------------ the walk
 
     def _walk(self, position: int, end: int) -> None:
+        data, fields = self.source.data, self._fields
         open_groups: list[int] = []
         while position < end:
             at = position
-            key, position = self._varint(position, end)
+            key = data[position]
+            if key < 0x80:  # nearly always; opening a model is this loop
+                position += 1
+            else:
+                key, position = self._varint(position, end)
             number, kind = key >> 3, key & 7
-            if number == 0:
-                self.fail("field number 0, which does not exist", at)
-            if kind == VARINT:
-                value, position = self._varint(position, end)
-                field = (kind, value, value)
-            elif kind in (FIXED32, FIXED64, LENGTH):
-                size = 4 if kind == FIXED32 else 8
-                if kind == LENGTH:
-                    size, position = self._varint(position, end)
-                if size > end - position:
-                    self.fail(f"field {number} is {size} bytes long, but only {end - position} are left", at)
+            if kind == LENGTH:
+                size, position = self._varint(position, end)
                 field = (kind, position, position + size)
                 position += size
+            elif kind == VARINT:
+                value, position = self._varint(position, end)
+                field = (kind, value, position)
+            elif kind in (FIXED32, FIXED64):
+                field = (kind, position, position + (4 if kind == FIXED32 else 8))
+                position = field[2]
             elif kind == GROUP:
                 open_groups.append(number)
                 continue
@@ -175,15 +176,21 @@ class Message:
                 continue
             else:
                 self.fail(f"field {number} has wire type {kind}, which cannot stand here", at)
+            if position > end:
+                length = field[2] - field[1]
+                self.fail(f"field {number} is {length} bytes long, but only {end - field[1]} are left", at)
+            if number == 0:
+                self.fail("field number 0, which does not exist", at)
             if not open_groups:
-                self._fields.setdefault(number, []).append(field)
-                self._order.append(number)
+                fields.setdefault(number, []).append(field)
         if open_groups:
             self.fail(f"the group of field {open_groups[-1]} does not end", end)
 
     def _varint(self, position: int, end: int) -> tuple[int, int]:
         """An unsigned varint at `position` -> (value, position after it)."""
         data, start, value = self.source.data, position, 0
+        if position < end and data[position] < 0x80:
+            return data[position], position + 1
         for shift in range(0, 70, 7):
             if position >= end:
                 self.fail("a number runs past the end", start)
@@ -202,7 +209,8 @@ class Message:
 
     def which(self, *numbers: int) -> int | None:
         """Of the members of a oneof, the one that is set: the last that occurs."""
-        return next((number for number in reversed(self._order) if number in numbers), None)
+        present = [number for number in numbers if number in self._fields]
+        return max(present, key=lambda number: self._fields[number][-1][2], default=None)
 
     def _occurrences(self, number: int, *kinds: int) -> list[tuple[int, int, int]]:
         fields = self._fields.get(number, [])
@@ -255,13 +263,20 @@ class Message:
         """Each of a repeated string field."""
         return [self._decode(number, start, end) for start, end in self.spans(number)]
 
-    def integers(self, number: int, dtype: type[np.integer] = np.int64) -> np.ndarray:
-        """A repeated integer field, packed or not: int64 or uint64 [count]."""
+    def integers(self, number: int) -> list[int]:
+        """A repeated integer field, packed or not, as signed numbers; for the short lists of shapes and attributes."""
+        fields = self._occurrences(number, VARINT, LENGTH)
+        if all(kind == VARINT for kind, _, _ in fields):
+            return [value - (1 << 64) if value >= 1 << 63 else value for _, value, _ in fields]
+        return self.integer_array(number).tolist()
+
+    def integer_array(self, number: int) -> np.ndarray:
+        """The same as an int64 array, for the long ones."""
         parts = [
             np.array([start], np.uint64) if kind == VARINT else self._packed_varints(start, end)
             for kind, start, end in self._occurrences(number, VARINT, LENGTH)
         ]
-        return (np.concatenate(parts) if parts else np.empty(0, np.uint64)).view(dtype)
+        return (np.concatenate(parts) if parts else np.empty(0, np.uint64)).view(np.int64)
 
     def fixed_spans(self, number: int, size: int) -> list[tuple[int, int]]:
         """Where the numbers of a repeated float (`size` 4) or double (8) field lie; one span when packed once."""
