@@ -15,7 +15,10 @@ from collections.abc import Sequence
 from .errors import NumpyVggError
 
 #: sub-command -> what it does, in the order in which help lists them
-COMMANDS: dict[str, str] = {}
+COMMANDS: dict[str, str] = {
+    "predict": "tell age and gender from photographs",
+    "inspect": "show what is in a network's file",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
