@@ -16,9 +16,15 @@ other difference, tenfold here, and a stand-in for comparing runtimes must not d
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from tqdm import tqdm
+
+from .cache import written_whole
+from .wire import bytes_field, integer_field, length_prefix, packed_varints, single_field
 
 #: Simonyan & Zisserman 2015, table 1: the number of 3x3 convolutions in each of the five blocks
 CONVOLUTIONS = {"A": (1, 1, 2, 2, 2), "B": (2, 2, 2, 2, 2), "D": (2, 2, 3, 3, 3), "E": (2, 2, 4, 4, 4)}
@@ -120,3 +126,115 @@ def _alike_neighbours(weight: np.ndarray) -> np.ndarray:
     blur = np.exp(-0.5 * ((index[:, None] - index) / (len(weight) / 16)) ** 2)
     blur /= np.linalg.norm(blur, axis=1, keepdims=True)
     return blur.astype(np.float32) @ weight
+
+
+# ---------------------------------------------------------------------- the file
+
+
+def write_standin(path: Path, *, width: float = 1.0, classes: int = 101, seed: int = 0) -> None:
+    """Write VGG-16 with `standin_weights` as an ONNX file in the published files' layout.
+
+    That is opset 11, weights in packed ``float_data``, every initializer listed as an input too, ``auto_pad`` and
+    ``ceil_mode`` spelled out, Dropout, and a Reshape before each fully connected layer. The weights go to disk layer by
+    layer, so that 513 MB take no more memory than fc6. A progress bar shows on terminals.
+
+    Parameters
+    ----------
+    path : Path
+        Gets the file when it is complete.
+    width, classes, seed
+        As in `standin_weights`.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be written to, or the disk is full; nothing is left behind.
+    """
+    shapes = layer_shapes("D", width, classes)
+    tensors = {
+        f"{name}_{key}": dims for name, shape in shapes.items() for key, dims in (("W", shape), ("b", shape[:1]))
+    }
+    flat = {f"{name}_shape": (1, shape[1]) for name, shape in shapes.items() if len(shape) == 2}
+    heads = {name: _tensor_head(name, dims) for name, dims in tensors.items()}
+    before = _nodes(shapes) + bytes_field(2, "VGG-16 stand-in")
+    after = b"".join(bytes_field(5, _shape_tensor(name, shape)) for name, shape in flat.items())
+    after += bytes_field(11, _value_info("input", _FLOAT, (1, 3, 224, 224)))
+    after += b"".join(bytes_field(11, _value_info(name, _FLOAT, dims)) for name, dims in tensors.items())
+    after += b"".join(bytes_field(11, _value_info(name, _INT64, (2,))) for name in flat)
+    after += bytes_field(12, _value_info("prob", _FLOAT, (1, classes)))
+    graph_size = len(before) + len(after) + sum(len(heads[name]) + 4 * math.prod(tensors[name]) for name in tensors)
+
+    with written_whole(path) as file, tqdm(total=graph_size, unit="B", unit_scale=True, disable=None) as bar:
+        bar.set_description(path.name)
+        file.write(integer_field(1, 6) + bytes_field(2, "numpyvgg-standin") + length_prefix(7, graph_size) + before)
+        for layer, *arrays in standin_weights("D", width, classes, seed):
+            for name, array in zip((f"{layer}_W", f"{layer}_b"), arrays, strict=True):
+                file.write(heads[name])
+                file.write(np.ascontiguousarray(array, "<f4").data)
+                bar.update(len(heads[name]) + array.nbytes)
+        file.write(after + bytes_field(8, integer_field(2, 11)))
+        bar.update(len(before) + len(after))
+
+
+_FLOAT, _INT64 = 1, 7  # TensorProto.DataType
+
+
+def _tensor_head(name: str, dims: Sequence[int]) -> bytes:
+    """A graph's float initializer up to its values, which are written after it."""
+    size = 4 * math.prod(dims)
+    fields = bytes_field(1, packed_varints(dims)) + integer_field(2, _FLOAT) + bytes_field(8, name)
+    fields += length_prefix(4, size)
+    return length_prefix(5, len(fields) + size) + fields
+
+
+def _shape_tensor(name: str, shape: Sequence[int]) -> bytes:
+    """The initializer that tells a Reshape its shape."""
+    dims = integer_field(1, len(shape)) + integer_field(2, _INT64)
+    return dims + bytes_field(7, packed_varints(shape)) + bytes_field(8, name)
+
+
+def _value_info(name: str, dtype: int, shape: Sequence[int]) -> bytes:
+    """A graph input or output."""
+    dims = b"".join(bytes_field(1, integer_field(1, size)) for size in shape)
+    return bytes_field(1, name) + bytes_field(2, bytes_field(1, integer_field(1, dtype) + bytes_field(2, dims)))
+
+
+def _nodes(shapes: Mapping[str, Sequence[int]]) -> bytes:
+    """The graph's nodes from `input` to `prob`, encoded."""
+    conv = {"auto_pad": "NOTSET", "dilations": [1, 1], "group": 1, "kernel_shape": [3, 3], "pads": [1] * 4}
+    pool = {"auto_pad": "NOTSET", "ceil_mode": 1, "kernel_shape": [2, 2], "pads": [0] * 4, "strides": [2, 2]}
+    names = list(shapes)
+    steps: list[tuple[str, str, list[str], dict[str, Any]]] = []
+    for name, following in zip(names, [*names[1:], ""], strict=True):
+        weights = [f"{name}_W", f"{name}_b"]
+        number = name.removeprefix("conv").removeprefix("fc")
+        if name.startswith("conv"):
+            steps += [("Conv", name, weights, {**conv, "strides": [1, 1]}), ("Relu", f"relu{number}", [], {})]
+            if following[:5] != name[:5]:  # the block ends
+                steps += [("MaxPool", f"pool{number[0]}", [], pool)]
+            continue
+        steps += [("Reshape", f"{name}_reshape", [f"{name}_shape"], {})]
+        steps += [("Gemm", name, weights, {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 1})]
+        if following:
+            steps += [("Relu", f"relu{number}", [], {}), ("Dropout", f"drop{number}", [], {"ratio": 0.5})]
+    steps += [("Softmax", "prob", [], {"axis": 1})]
+    tops = ["input", *(name for _, name, _, _ in steps)]
+    return b"".join(bytes_field(1, _node(top, *step)) for top, step in zip(tops, steps, strict=False))
+
+
+def _node(top: str, op_type: str, name: str, weights: Sequence[str], attributes: Mapping[str, Any]) -> bytes:
+    """A NodeProto that reads `top` and its weights, and whose output has its own name."""
+    inputs = b"".join(bytes_field(1, value) for value in (top, *weights))
+    fields = inputs + bytes_field(2, name) + bytes_field(3, name) + bytes_field(4, op_type)
+    return fields + b"".join(bytes_field(5, _attribute(key, value)) for key, value in attributes.items())
+
+
+def _attribute(name: str, value: float | str | list[int]) -> bytes:
+    """An AttributeProto; field 20 says which of the others holds the value."""
+    if isinstance(value, str):
+        return bytes_field(1, name) + bytes_field(4, value) + integer_field(20, 3)
+    if isinstance(value, list):
+        return bytes_field(1, name) + bytes_field(8, packed_varints(value)) + integer_field(20, 7)
+    if isinstance(value, float):
+        return bytes_field(1, name) + single_field(2, value) + integer_field(20, 1)
+    return bytes_field(1, name) + integer_field(3, value) + integer_field(20, 2)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -15,6 +17,7 @@ from onnx import numpy_helper
 from PIL import Image
 
 from numpyvgg.standin import layer_shapes, standin_weights
+from numpyvgg.standin import write_standin as write_without_onnx
 
 MODERN = Layout(opset=22, storage="raw", initializers_as_inputs=False, no_ops=(), ceil_mode=False, auto_pad=False)
 
@@ -90,3 +93,38 @@ def test_different_photographs_get_clearly_different_and_spread_out_answers(phot
     assert entropy.max() < np.log(90)  # ... nor uniform over 101 classes
     ages = np.sort(probabilities @ np.arange(101))
     assert np.diff(ages).min() > 0.1
+
+
+def test_the_package_writes_without_onnx_what_the_onnx_package_writes(tmp_path):
+    write_without_onnx(tmp_path / "ours.onnx", width=1 / 16, classes=7, seed=3)
+    onnx.checker.check_model(tmp_path / "ours.onnx", full_check=True)
+    ours, theirs = onnx.load(tmp_path / "ours.onnx"), standin_model(Layout(), classes=7, seed=3)
+    x = np.random.default_rng(0).uniform(0, 255, (1, 3, 224, 224)).astype(np.float32)
+    answers = [
+        onnxruntime.InferenceSession(model.SerializeToString(), _quiet()).run(None, {"input": x})
+        for model in (ours, theirs)
+    ]
+    assert np.array_equal(*answers)
+    assert [node.op_type for node in ours.graph.node] == [node.op_type for node in theirs.graph.node]
+    assert {value.name for value in ours.graph.input} == {"input"} | {tensor.name for tensor in ours.graph.initializer}
+
+
+def _quiet():
+    """ONNX Runtime warns of every initializer that is listed as an input, which is what is tested here."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return options
+
+
+def test_a_file_that_cannot_be_completed_leaves_nothing_behind(tmp_path):
+    code = (
+        "import pathlib, resource, signal, sys; from numpyvgg.standin import write_standin\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "write_standin(pathlib.Path(sys.argv[1]), width=1 / 16)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "net.onnx"], capture_output=True, text=True, check=False
+    )
+    assert "File too large" in run.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,48 @@
+"""The folder for large files, fetched or made, and how a file gets into it: whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import platformdirs
+
+
+def cache_folder() -> Path:
+    """Where networks are kept: the environment variable ``NUMPYVGG_CACHE``, else the platform's own cache folder."""
+    return Path(
+        os.environ.get("NUMPYVGG_CACHE") or platformdirs.user_cache_dir("numpyvgg", appauthor=False)
+    ).expanduser()
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """Open a new file that appears under `path` when it is complete, and leaves nothing behind when it fails.
+
+    Yields
+    ------
+    binary file
+        With a name of its own in the same folder, so that two processes writing the same file do not meet.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.", suffix=".part", delete=False) as file:
+        try:
+            yield cast(BinaryIO, file)
+            file.close()
+            os.chmod(file.name, 0o666 & ~_umask())  # tempfile's own mode lets nobody else read a shared cache
+            os.replace(file.name, path)
+        except BaseException:
+            file.close()
+            os.unlink(file.name)
+            raise
+
+
+def _umask() -> int:
+    """The process's umask, which can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
