@@ -128,7 +128,7 @@ class StoredTensor:
                 self._message.fail(
                     f"shape {list(self.dims)} of {type_name} takes {wanted * self._file_dtype.itemsize} bytes, "
                     f"but {self.storage} holds {end - start}",
-                    start,
+                    start if self._source is self._message.source else None,
                 )
             return
         count = self._count()
@@ -220,7 +220,7 @@ def _external_data(message: Message, folder: Path | None) -> tuple[Source, tuple
     if folder is None:
         message.fail(f"its numbers are in another file ({location!r}), which can only be found from a model's path")
     root = folder.resolve()
-    path = root / location
+    path = root / location.replace("\0", "..")  # no name holds a NUL
     if not location or os.path.isabs(location) or path.resolve() != path or root not in path.parents:
         message.fail(f"external data at {location!r} is not a plain path inside the model's folder")
     try:

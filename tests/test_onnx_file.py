@@ -1,0 +1,380 @@
+"""The reader: what the `onnx` package writes, it reads; what is damaged, it says."""
+
+from __future__ import annotations
+
+import os
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from make_standin import Layout, standin_model, write_standin
+from onnx import TensorProto, helper, numpy_helper
+
+from numpyvgg import ModelFormatError, NumpyVggError, UnsupportedModelError, read_onnx
+from numpyvgg.wire import bytes_field, integer_field, length_prefix, packed_varints, varint
+
+TYPES = ["FLOAT", "DOUBLE", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "BOOL"]
+TYPES += ["FLOAT16", "COMPLEX64", "COMPLEX128"]
+
+
+def model_with(*tensors: TensorProto, nodes=(), opset: int = 17) -> onnx.ModelProto:
+    """A model that holds the tensors and computes nothing of interest."""
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3])
+    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 3])
+    nodes = [helper.make_node("Relu", ["x"], ["y"], name="relu"), *nodes]
+    graph = helper.make_graph(nodes, "graph", [value], [result], list(tensors))
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], producer_name="tests")
+
+
+def sample(type_name: str, shape: tuple[int, ...]) -> np.ndarray:
+    dtype = helper.tensor_dtype_to_np_dtype(getattr(TensorProto, type_name))
+    numbers = np.random.default_rng(0).integers(0 if dtype.kind in "ub" else -100, 100, shape)
+    return (numbers * (1 + 0.5j) if dtype.kind == "c" else numbers * 0.5 if dtype.kind == "f" else numbers).astype(
+        dtype
+    )
+
+
+def assert_same(ours: np.ndarray, theirs: np.ndarray) -> None:
+    assert ours.shape == theirs.shape
+    assert ours.dtype == theirs.dtype
+    assert ours.tobytes() == theirs.tobytes()
+    assert not ours.flags.writeable
+    assert ours.flags.aligned
+
+
+# ---------------------------------------------------------------------- tensors
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (), (0, 3), (1,)], ids=str)
+@pytest.mark.parametrize("type_name", TYPES)
+def test_every_type_is_read_from_raw_data_and_from_its_typed_field(type_name, shape):
+    array = sample(type_name, shape)
+    typed = helper.make_tensor("typed", getattr(TensorProto, type_name), shape, array.flatten())
+    model = read_onnx(model_with(typed, numpy_helper.from_array(array, "raw")))
+    assert model.initializers.stored("raw").storage == "raw_data"
+    assert model.initializers.stored("typed").storage != "raw_data"
+    for name in ("typed", "raw"):
+        assert_same(model.initializers[name], array)
+
+
+@pytest.mark.parametrize("values", [[1.5, -2.25, 3e10], [float("inf")], []], ids=str)
+def test_bfloat16_becomes_float32_as_the_onnx_package_has_it(values):
+    tensor = helper.make_tensor("t", TensorProto.BFLOAT16, [len(values)], values)
+    raw = TensorProto(name="raw", data_type=TensorProto.BFLOAT16, dims=[len(values)])
+    raw.raw_data = numpy_helper.to_array(tensor).tobytes()
+    model = read_onnx(model_with(tensor, raw))
+    for name in ("t", "raw"):
+        np.testing.assert_array_equal(model.initializers[name], numpy_helper.to_array(tensor).astype(np.float32))
+
+
+def test_strings_are_read():
+    tensor = helper.make_tensor("t", TensorProto.STRING, [2], [b"fifty", "años".encode()])
+    assert read_onnx(model_with(tensor)).initializers["t"].tolist() == ["fifty", "años"]
+
+
+@pytest.mark.parametrize(
+    ("field", "type_name"), [(4, "FLOAT"), (10, "DOUBLE"), (5, "INT32"), (7, "INT64"), (11, "UINT64")]
+)
+def test_numbers_in_several_packed_and_unpacked_fields_append(field, type_name):
+    array = sample(type_name, (7,))
+    head, middle, tail = array[:2], array[2:3], array[3:]
+    if array.dtype.kind == "f":
+        unpacked = varint(field << 3 | (5 if array.itemsize == 4 else 1)) + middle.tobytes()
+        pieces = [bytes_field(field, head.tobytes()), unpacked, bytes_field(field, tail.tobytes())]
+    else:
+        unpacked = integer_field(field, int(middle[0]))
+        pieces = [bytes_field(field, packed_varints(head.tolist())), unpacked]
+        pieces.append(bytes_field(field, packed_varints(tail.tolist())))
+    tensor = TensorProto(name="t", data_type=getattr(TensorProto, type_name), dims=[7])
+    wire = tensor.SerializeToString() + b"".join(pieces)
+    assert numpy_helper.to_array(TensorProto.FromString(wire)).tolist() == array.tolist()  # onnx agrees on the bytes
+    assert_same(read_onnx(graph_of(bytes_field(5, wire))).initializers["t"], array)
+
+
+def graph_of(extra: bytes) -> bytes:
+    """A model's bytes with something appended to its graph."""
+    model = model_with()
+    graph = model.graph.SerializeToString() + extra
+    model.ClearField("graph")
+    return model.SerializeToString() + bytes_field(7, graph)
+
+
+def test_the_last_of_a_repeated_singular_field_wins_and_messages_merge():
+    first = TensorProto(name="first", data_type=TensorProto.FLOAT, dims=[2], raw_data=b"12345678")
+    wire = first.SerializeToString() + bytes_field(8, "last") + bytes_field(9, np.float32([1, 2]).tobytes())
+    model = model_with()
+    second_graph = bytes_field(
+        7, bytes_field(5, wire)
+    )  # the graph occurs twice: its tensors join the first one's nodes
+    read = read_onnx(model.SerializeToString() + second_graph)
+    assert read.initializers["last"].tolist() == [1, 2]
+    assert [node.op_type for node in read.nodes] == ["Relu"]
+
+
+def test_unknown_fields_of_every_wire_type_are_skipped():
+    unknown = [integer_field(900, 2**63), varint(901 << 3 | 1) + bytes(8), varint(902 << 3 | 5) + bytes(4)]
+    unknown += [bytes_field(903, b"?"), varint(904 << 3 | 3) + integer_field(1, 5) + varint(904 << 3 | 4)]
+    read = read_onnx(graph_of(b"".join(unknown)) + b"".join(unknown))
+    assert [node.name for node in read.nodes] == ["relu"]
+
+
+@pytest.mark.parametrize("alignment", range(4))
+def test_unaligned_weights_are_copied_once_and_aligned_ones_never(alignment, tmp_path):
+    path = write_standin(tmp_path / "net.onnx", Layout(alignment=alignment))
+    model = read_onnx(path)
+    stored = model.initializers.stored("fc6_W")
+    weight = model.initializers["fc6_W"]
+    assert stored.aligned == (alignment == 0)
+    assert np.shares_memory(weight.view(np.uint8), stored.raw) == stored.aligned
+    assert model.initializers["fc6_W"] is weight
+    assert_same(weight, numpy_helper.to_array(next(t for t in onnx.load(path).graph.initializer if t.name == "fc6_W")))
+
+
+# ---------------------------------------------------------------------- graphs
+
+
+def test_nodes_attributes_inputs_and_outputs_are_those_that_the_onnx_package_reads():
+    proto = standin_model(Layout(opset=12, batch="N"))
+    extra = helper.make_node(
+        "Anything",
+        ["x"],
+        ["z"],
+        domain="here",
+        i=-3,
+        f=0.5,
+        s="text",
+        ints=[1, -2],
+        floats=[0.5, 2.0],
+        strings=["a", "b"],
+    )
+    extra.attribute.append(helper.make_attribute("t", numpy_helper.from_array(np.arange(3))))
+    proto.graph.node.append(extra)
+    model = read_onnx(proto)
+    for ours, theirs in zip(model.nodes, proto.graph.node, strict=True):
+        assert (ours.op_type, ours.name, ours.domain) == (theirs.op_type, theirs.name, theirs.domain)
+        assert (ours.inputs, ours.outputs) == (list(theirs.input), list(theirs.output))
+        assert list(ours.attributes) == [attribute.name for attribute in theirs.attribute]
+        for attribute in theirs.attribute:
+            value = helper.get_attribute_value(attribute)
+            expected = numpy_helper.to_array(value) if isinstance(value, TensorProto) else decoded(value)
+            np.testing.assert_array_equal(ours.attributes[attribute.name], expected)
+    assert [(v.name, v.dtype, v.shape) for v in model.inputs] == [("input", "float32", ("N", 3, 224, 224))]
+    assert [(v.name, v.dtype, v.shape) for v in model.outputs] == [("prob_Y", "float32", ("N", 101))]
+    assert (model.opset, model.producer, model.ir_version) == (12, "numpyvgg-standin", proto.ir_version)
+    assert set(model.overridable) == {t.name for t in proto.graph.initializer}
+
+
+def decoded(value):
+    if isinstance(value, list):
+        return [decoded(item) for item in value]
+    return value.decode() if isinstance(value, bytes) else value
+
+
+@pytest.mark.parametrize(
+    ("attribute", "expected"),
+    [
+        ({"value": numpy_helper.from_array(np.arange(4).reshape(2, 2))}, [[0, 1], [2, 3]]),
+        ({"value_float": 0.5}, 0.5),
+        ({"value_floats": [0.5, 1.5]}, [0.5, 1.5]),
+        ({"value_int": 3}, 3),
+        ({"value_ints": [3, 4]}, [3, 4]),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_a_constant_node_is_worth_its_attribute(attribute, expected):
+    model = read_onnx(model_with(nodes=[helper.make_node("Constant", [], ["c"], **attribute)]))
+    np.testing.assert_array_equal(model.constant("c"), expected)
+    assert model.constant("y") is None
+
+
+def test_a_path_bytes_and_a_model_proto_give_the_same_model(tmp_path):
+    proto = standin_model()
+    onnx.save(proto, tmp_path / "net.onnx")
+    models = [read_onnx(tmp_path / "net.onnx"), read_onnx(proto.SerializeToString()), read_onnx(proto)]
+    for model in models:
+        assert list(model.initializers) == [t.name for t in proto.graph.initializer]
+        assert all(
+            np.array_equal(model.initializers[name], models[0].initializers[name]) for name in model.initializers
+        )
+
+
+# ---------------------------------------------------------------------- damaged files
+
+
+def small_model() -> bytes:
+    tensors = [numpy_helper.from_array(sample("FLOAT", (4, 8)), f"t{i}") for i in range(12)]
+    return model_with(*tensors).SerializeToString()
+
+
+def test_a_file_cut_off_anywhere_is_a_format_error_that_names_it(tmp_path):
+    whole, path = small_model(), tmp_path / "cut.onnx"
+    for length in range(0, len(whole), 64):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ModelFormatError, match=r"cut\.onnx: "):
+            read_onnx(path)
+
+
+HUGE = 2**62
+TENSOR_FIELDS = integer_field(2, 1) + bytes_field(8, "bad")  # FLOAT, named
+BAD_TENSORS = {
+    "a shape beyond its data": integer_field(1, 3) + bytes_field(9, bytes(8)),
+    "data beyond its shape": integer_field(1, 1) + bytes_field(9, bytes(8)),
+    "a negative dimension": integer_field(1, -1) + bytes_field(9, bytes(4)),
+    "huge dimensions": integer_field(1, HUGE) + integer_field(1, HUGE) + bytes_field(9, bytes(4)),
+    "huge dimensions that overflow to 0": integer_field(1, 2**32) + integer_field(1, 2**32) + bytes_field(9, b""),
+    "no data": integer_field(1, 3),
+    "floats of 3 bytes": integer_field(1, 1) + bytes_field(4, bytes(3)),
+    "a length past the end": integer_field(1, 1) + length_prefix(9, HUGE),
+    "a number where bytes belong": integer_field(9, 5),
+    "bytes where a number belongs": bytes_field(2, b"float"),
+    "text that is not UTF-8": bytes_field(8, b"\xff\xfe"),
+    "an endless varint": integer_field(1, 1) + b"\x08" + b"\xff" * 20,
+    "an endless packed varint": bytes_field(1, b"\xff" * 20),
+    "a packed varint that is cut off": bytes_field(1, b"\xff"),
+    "a group that does not end": varint(99 << 3 | 3),
+    "a group that ends twice": varint(99 << 3 | 4),
+    "a wire type that does not exist": varint(99 << 3 | 7) + bytes(9),
+    "field number 0": b"\x00\x00",
+    "a segment": bytes_field(3, b""),
+}
+
+
+@pytest.mark.parametrize("fields", BAD_TENSORS.values(), ids=BAD_TENSORS.keys())
+def test_a_bad_tensor_is_a_format_error_and_allocates_nothing(fields):
+    wire = graph_of(bytes_field(5, TENSOR_FIELDS + fields))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelFormatError, match=r"<bytes>: .*in ModelProto\.graph\.initializer\[0\]"):
+            read_onnx(wire)
+        assert tracemalloc.get_traced_memory()[1] < 200_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_two_initializers_of_one_name_are_refused():
+    tensor = numpy_helper.from_array(np.zeros(1, np.float32), "twice")
+    with pytest.raises(ModelFormatError, match="another initializer has this name"):
+        read_onnx(model_with(tensor, tensor))
+
+
+def test_a_tensor_type_without_a_counterpart_in_numpy_is_named():
+    tensor = TensorProto(name="t", data_type=TensorProto.FLOAT8E4M3FN, dims=[1], raw_data=b"0")
+    with pytest.raises(UnsupportedModelError, match="data type 17"):
+        read_onnx(model_with(tensor))
+
+
+OTHER_FILES = {
+    "a text file": (b"this is not a model\n" * 20, "a text file"),
+    "a web page": (b"<!DOCTYPE html><html>\xc3\xa4</html>", "a web page"),
+    "a zip archive": (b"PK\x03\x04" + bytes(100), "a zip archive"),
+    "a Git LFS pointer": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 538703700\n",
+        "git lfs pull",
+    ),
+    "an empty file": (b"", "empty"),
+    "zeros": (bytes(1000), "field number 0"),
+    "a message without a graph": (integer_field(1, 8), "is this an ONNX file"),
+}
+
+
+@pytest.mark.parametrize(("content", "reason"), OTHER_FILES.values(), ids=OTHER_FILES.keys())
+def test_other_files_are_told_from_models(content, reason, tmp_path):
+    path = tmp_path / "other.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ModelFormatError, match=rf"other\.onnx: byte \d+.*{reason}"):
+        read_onnx(path)
+
+
+@pytest.mark.parametrize("name", ["missing.onnx", ".", "nul\0.onnx"])
+def test_what_is_no_file_is_a_format_error(name, tmp_path):
+    with pytest.raises(ModelFormatError):
+        read_onnx(os.path.join(tmp_path, name))
+
+
+def test_a_wrong_argument_is_told():
+    with pytest.raises(ModelFormatError, match="cannot read a model from int"):
+        read_onnx(3)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_whatever_a_file_holds_the_reader_answers_or_says_why(data):
+    wire = bytearray(small_model())
+    for _ in range(data.draw(st.integers(1, 6))):
+        position = data.draw(st.integers(0, len(wire) - 1))
+        wire[position] = data.draw(st.integers(0, 255))
+    try:
+        model = read_onnx(bytes(wire))
+        for name in model.initializers:
+            assert model.initializers[name].flags.aligned
+    except NumpyVggError:
+        pass
+
+
+# ---------------------------------------------------------------------- external data
+
+
+@pytest.fixture
+def external(tmp_path) -> Path:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    return write_standin(folder / "net.onnx", Layout(opset=17, storage="external", alignment=1))
+
+
+def test_external_data_is_read_as_the_onnx_package_reads_it(external):
+    model = read_onnx(external)
+    for tensor in onnx.load(external).graph.initializer:
+        assert_same(model.initializers[tensor.name], numpy_helper.to_array(tensor))
+    assert model.initializers.stored("fc6_W").storage == "external:net.onnx.data"
+
+
+def relocate(path: Path, **entries: str) -> None:
+    """Change external-data entries of fc6_W."""
+    proto = onnx.load(path, load_external_data=False)
+    tensor = next(t for t in proto.graph.initializer if t.name == "fc6_W")
+    kept = {entry.key: entry.value for entry in tensor.external_data}
+    del tensor.external_data[:]
+    for key, value in {**kept, **entries}.items():
+        tensor.external_data.add(key=key, value=value)
+    path.write_bytes(proto.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"location": "../secret"},
+        {"location": "sub/../../secret"},
+        {"location": "/etc/passwd"},
+        {"location": ""},
+        {"location": "."},
+        {"location": "missing"},
+        {"location": "link"},
+        {"location": "linked/secret"},
+        {"location": "hard"},
+        {"location": "nul\0"},
+        {"offset": "-4"},
+        {"offset": "1e3"},
+        {"offset": str(2**70)},
+        {"length": str(2**62)},
+        {"length": "8"},
+    ],
+    ids=str,
+)
+def test_external_data_cannot_leave_the_folder_or_the_file(external, entries):
+    secret = external.parent.parent / "secret"
+    secret.write_bytes(bytes(10**6))
+    (external.parent / "link").symlink_to(secret)
+    (external.parent / "linked").symlink_to(external.parent.parent)
+    os.link(secret, external.parent / "hard")
+    relocate(external, **entries)
+    with pytest.raises(ModelFormatError, match=r"net\.onnx: .*in .*fc6_W"):
+        read_onnx(external)
+
+
+def test_external_data_needs_a_path(external):
+    with pytest.raises(ModelFormatError, match="can only be found from a model's path"):
+        read_onnx(external.read_bytes())
