@@ -178,7 +178,7 @@ def max_pool(
     dilations: Pair = (1, 1),
     ceil_mode: bool = False,
 ) -> np.ndarray:
-    """The largest pixel of each window; padding never wins.
+    """The largest pixel of each window; padding never wins (a window that sees nothing else gets -inf).
 
     Parameters
     ----------
