@@ -1,4 +1,4 @@
-"""The textbook: the six operations of a VGG network, in NumPy that reads like their definitions.
+"""The textbook: the operations of a VGG network, in NumPy that reads like their definitions.
 
 Everything is batch first, ``N C H W``: images, channels, rows, columns. Weights are as ONNX stores them. Computation
 stays in the dtype that comes in, float32 or float64. Nothing here is clever; `numpyvgg.kernels` computes the same fast.
@@ -156,7 +156,7 @@ def conv2d(
     out_w = output_size(width, kernel_w, strides[1], pads[1], pads[3], dilations[1])
 
     columns = im2col(x, (kernel_h, kernel_w), strides, pads, dilations)  # [N, C * kH * kW, outH * outW]
-    columns = columns.reshape(n, group, -1, out_h * out_w)
+    columns = columns.reshape(n, group, channels_per_group * kernel_h * kernel_w, out_h * out_w)
     rows = weight.reshape(group, filters // group, -1)  # [group, M / group, C / group * kH * kW]
     y = (rows @ columns).reshape(n, filters, out_h, out_w)
     if bias is not None:
@@ -203,6 +203,11 @@ def max_pool(
     for tap in taps[1:]:
         np.maximum(y, tap, out=y)
     return y
+
+
+def flatten(x: np.ndarray) -> np.ndarray:
+    """Each image as one row of numbers: ``[N, C, H, W] -> [N, C * H * W]``."""
+    return x.reshape(len(x), math.prod(x.shape[1:]))
 
 
 def linear(

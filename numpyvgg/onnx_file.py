@@ -102,6 +102,9 @@ class Initializers(Mapping[str, np.ndarray]):
             self._arrays[name] = self._stored[name].array()
         return self._arrays[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._stored  # Mapping's own way would make the array
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._stored)
 

@@ -28,7 +28,7 @@ from typing import Any, NoReturn, Protocol
 import numpy as np
 
 from .errors import ArgumentError, UnsupportedModelError
-from .layers import Textbook, max_pool, relu, softmax
+from .layers import Textbook, flatten, max_pool, relu, softmax
 from .onnx_file import Node, OnnxModel, SerializableModel, read_onnx
 
 #: Convolutions in each of the five blocks.
@@ -135,7 +135,7 @@ class VGG16:
         model: str | os.PathLike[str] | bytes | SerializableModel | OnnxModel,
         conv: str = "im2col",
         threads: int | None = None,
-        dtype: str | np.dtype = "float32",
+        dtype: str = "float32",
     ) -> VGG16:
         """Find the network in an ONNX file, by its structure alone.
 
@@ -159,7 +159,7 @@ class VGG16:
         """
         if conv != "im2col":
             raise ArgumentError(f"conv={conv!r} does not exist; there is 'im2col'")
-        if np.dtype(dtype) not in (np.float32, np.float64):
+        if str(dtype) not in ("float32", "float64"):
             raise ArgumentError(f"dtype={dtype!r} does not exist; there are 'float32' and 'float64'")
         model = model if isinstance(model, OnnxModel) else read_onnx(model)
         layers, input_shape = recognise(model)
@@ -189,7 +189,7 @@ class VGG16:
             for conv in block[:-1]:
                 x = ops.conv_relu(x, conv)
             x = ops.conv_relu_pool(x, block[-1])
-        x = x.reshape(len(x), -1)  # [N, 512, 7, 7] -> [N, 25088]
+        x = flatten(x)  # [N, 512, 7, 7] -> [N, 25088]
         x = ops.linear_relu(x, self._fc6)
         x = ops.linear_relu(x, self._fc7)
         x = ops.linear(x, self._fc8)
@@ -223,7 +223,7 @@ class VGG16:
             elif layer.op_type == "MaxPool":
                 x = max_pool(x, (2, 2), strides=(2, 2))
             elif layer.op_type == "Gemm":
-                x = self._ops.linear(x.reshape(len(x), -1), next(fully_connected))
+                x = self._ops.linear(flatten(x), next(fully_connected))
             else:
                 x = softmax(x, axis=1)
             yield layer, x

@@ -1,1 +1,49 @@
-"""Networks that many tests share; the full-size ones are made once and kept in the cache folder."""
+"""What many tests share: a photograph, and full-size networks, made once and kept in the cache folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from make_standin import Layout, write_standin
+
+from numpyvgg.cache import cache_folder
+from numpyvgg.dex import load_image, to_tensor
+
+PORTRAIT = Path(__file__).parents[1] / "numpyvgg" / "data" / "eileen_collins.jpg"
+MODERN = Layout(opset=17, storage="raw", initializers_as_inputs=False, no_ops=(), flatten="Flatten", alignment=0)
+
+
+def full_size(name: str, layout: Layout, classes: int, seed: int) -> Path:
+    """A full-size stand-in network's file; it takes 513 MB and about ten seconds to make."""
+    path = cache_folder() / "tests" / name
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = write_standin(path.with_name(f"part-{name}"), layout, width=1, classes=classes, seed=seed)
+        part.replace(path)  # a file under its own name is a whole one
+    return path
+
+
+@pytest.fixture(scope="session")
+def zoo_path() -> Path:
+    """101 classes as the published files are written: initializers as inputs, no-ops, weights mostly unaligned."""
+    return full_size("age-zoo.onnx", Layout(), classes=101, seed=0)
+
+
+@pytest.fixture(scope="session")
+def raw_path() -> Path:
+    """The same weights as a modern exporter writes them, all aligned."""
+    return full_size("age-raw.onnx", MODERN, classes=101, seed=0)
+
+
+@pytest.fixture(scope="session")
+def gender_path() -> Path:
+    """2 classes, as the published files are written."""
+    return full_size("gender-zoo.onnx", Layout(), classes=2, seed=1)
+
+
+@pytest.fixture(scope="session")
+def portrait() -> np.ndarray:
+    """The portrait as the networks take it: float32 [1, 3, 224, 224]."""
+    return to_tensor(load_image(PORTRAIT))
