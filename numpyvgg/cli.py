@@ -16,6 +16,7 @@ from .errors import NumpyVggError
 
 #: sub-command -> what it does, in the order in which help lists them
 COMMANDS: dict[str, str] = {
+    "demo": "run a photograph through a full-size network with random weights",
     "predict": "tell age and gender from photographs",
     "inspect": "show what is in a network's file",
 }

@@ -1,0 +1,76 @@
+"""The command line as people use it, in a process of its own: what it prints, and how it fails."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import PORTRAIT
+from make_standin import write_standin
+
+from numpyvgg import VGG16
+
+
+def numpyvgg(*arguments, **options) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "numpyvgg", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    return write_standin(tmp_path_factory.mktemp("network") / "age.onnx")
+
+
+def test_inspect_adds_up_the_layers(network):
+    done = numpyvgg("inspect", network)
+    assert done.returncode == 0
+    parameters = sum(layer.parameters for layer in VGG16.from_onnx(network).layers)
+    assert f"{parameters:,}" in done.stdout.splitlines()[-1]
+    records = json.loads(numpyvgg("inspect", network, "--json").stdout)["layers"]
+    assert sum(record["parameters"] for record in records) == parameters
+    assert [r["operator"] for r in records[:3]] == ["Conv", "Relu", "Conv"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["inspect", "missing.onnx"], "missing.onnx: No such file"),
+        (["inspect", PORTRAIT], "eileen_collins.jpg"),
+        (["inspect", __file__], "a text file"),
+    ],
+    ids=["no file", "a photograph", "a text file"],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(arguments, reason):
+    done = numpyvgg(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert reason in done.stderr
+    assert done.stderr.startswith("numpyvgg: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_reader_that_stops_reading_is_no_error(network):
+    command = f"{sys.executable} -m numpyvgg inspect {network} | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert done.stdout.startswith("<OnnxModel")
+
+
+def test_demo_answers_as_onnx_runtime_and_says_that_its_weights_are_random(zoo_path, tmp_path):
+    (tmp_path / "standin-age.onnx").symlink_to(zoo_path)  # so that it need not make its own
+    environment = {"NUMPYVGG_CACHE": str(tmp_path), "PATH": ""}
+    done = numpyvgg("demo", env={**environment, "PYTHONPATH": ":".join(sys.path)})
+    assert done.returncode == 0, done.stderr
+    ours, theirs = (line.split("ms  ")[1] for line in done.stdout.splitlines() if " years" in line)
+    assert ours == theirs
+    assert "random weights" in done.stdout
+    difference = float(done.stdout.partition("(float32): ")[2].split()[0])
+    assert difference <= 5e-6
+
+
+def test_json_has_the_networks_own_probabilities(network, portrait):
+    record = json.loads(numpyvgg("predict", PORTRAIT, "--model", network, "--json").stdout)[0]
+    np.testing.assert_allclose(record["probabilities"], VGG16.from_onnx(network)(portrait)[0], atol=1e-7)
