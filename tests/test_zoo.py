@@ -66,6 +66,9 @@ class Server(ThreadingHTTPServer):
         self.stop = threading.Event()
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
+    def handle_error(self, request, client_address):
+        """A client that hangs up is what some tests are about."""
+
     def source(self, manner):
         return f"http://127.0.0.1:{self.server_port}/{manner}/{{file}}"
 
