@@ -10,6 +10,7 @@ from .errors import (
     UnsupportedModelError,
 )
 from .onnx_file import OnnxModel, read_onnx
+from .session import InferenceSession, SessionOptions
 from .vgg16 import VGG16
 
 __all__ = [
@@ -17,10 +18,12 @@ __all__ = [
     "ArgumentError",
     "FetchError",
     "ImageError",
+    "InferenceSession",
     "MissingExtraError",
     "ModelFormatError",
     "NumpyVggError",
     "OnnxModel",
+    "SessionOptions",
     "UnsupportedModelError",
     "read_onnx",
 ]
