@@ -10,6 +10,7 @@ from .errors import (
     UnsupportedModelError,
 )
 from .onnx_file import OnnxModel, read_onnx
+from .predictor import Prediction, Predictor, predict
 from .session import InferenceSession, SessionOptions
 from .vgg16 import VGG16
 
@@ -23,7 +24,10 @@ __all__ = [
     "ModelFormatError",
     "NumpyVggError",
     "OnnxModel",
+    "Prediction",
+    "Predictor",
     "SessionOptions",
     "UnsupportedModelError",
+    "predict",
     "read_onnx",
 ]

@@ -72,5 +72,5 @@ def test_demo_answers_as_onnx_runtime_and_says_that_its_weights_are_random(zoo_p
 
 
 def test_json_has_the_networks_own_probabilities(network, portrait):
-    record = json.loads(numpyvgg("predict", PORTRAIT, "--model", network, "--json").stdout)[0]
+    (record,) = json.loads(numpyvgg("predict", PORTRAIT, "--model", network, "--json").stdout)["answers"]
     np.testing.assert_allclose(record["probabilities"], VGG16.from_onnx(network)(portrait)[0], atol=1e-7)

@@ -3,31 +3,181 @@
 from __future__ import annotations
 
 import argparse
+import csv
+import glob
 import json
-from dataclasses import asdict
-from typing import Any
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
 
-from ..dex import Answer, answer, load_image, to_tensor
-from ..text import table
-from ..vgg16 import VGG16
+import numpy as np
+from tqdm import tqdm
+
+from ..dex import CHANNELS, Age, Answer, Gender, load_image
+from ..errors import ArgumentError, ImageError
+from ..predictor import DEFAULT_MODELS, Prediction, Predictor
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("images", metavar="IMAGE", nargs="+", help="photographs, cropped to the face")
-    parser.add_argument("--model", metavar="PATH", required=True, help="an ONNX file")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("images", metavar="IMAGE", nargs="+", help="photographs cropped to the face, folders or globs")
+    parser.add_argument(
+        "--model",
+        metavar="NAME|PATH",
+        action="append",
+        help=f"a network, more than once for several; default: {' and '.join(DEFAULT_MODELS)}",
+    )
+    parser.add_argument("--channels", choices=CHANNELS, default="bgr", help="the order that the networks take (bgr)")
+    parser.add_argument("--top", metavar="N", type=int, default=0, help="show the N most probable classes, and a chart")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON lines: one object a photograph")
+    form.add_argument("--csv", action="store_true", help="print CSV: one row for each photograph and network")
 
 
 def run(args: argparse.Namespace) -> int:
-    net = VGG16.from_onnx(args.model)
-    answers = [answer(net(to_tensor(load_image(path)))[0]) for path in args.images]
-    if args.json:
-        records = [_record(path, args.model, given) for path, given in zip(args.images, answers, strict=True)]
-        print(json.dumps(records, indent=2))
-    else:
-        print(table(["photograph", "answer"], list(zip(args.images, answers, strict=True))))
-    return 0
+    if args.top < 0:
+        raise ArgumentError(f"--top {args.top}: give a number of classes, 1 or more")
+    paths = find_images(args.images)
+    predictor = Predictor(args.model or DEFAULT_MODELS, args.channels)
+    writer: Writer = JsonLines(args.top) if args.json else Csv(args.top) if args.csv else Text(args.top)
+    unreadable = 0
+    for path in tqdm(paths, unit="image", disable=True if len(paths) == 1 else None):
+        try:
+            prediction = predictor(load_image(path))
+        except ImageError as error:
+            unreadable += 1
+            tqdm.write(f"numpyvgg: {error}", file=sys.stderr)
+            continue
+        for line in writer.lines(path, prediction):
+            tqdm.write(line)
+    if unreadable:
+        print(f"numpyvgg: {unreadable} of {len(paths)} images could not be read", file=sys.stderr)
+    return 1 if unreadable else 0
 
 
-def _record(path: str, model: str, given: Answer) -> dict[str, Any]:
-    return {"image": path, "model": model, **asdict(given), "probabilities": given.probabilities.tolist()}
+def find_images(patterns: Sequence[str]) -> list[str]:
+    """The files that paths, globs and folders stand for, in order, each once.
+
+    Of a folder, whatever has an image's suffix, in it and below it. A path that does not exist stays as it is, so that
+    it is reported as unreadable in its turn.
+    """
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        matches = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern, recursive=True)) or [pattern]
+        for match in matches:
+            found.update(dict.fromkeys(_in_folder(match) if os.path.isdir(match) else [match]))
+    return list(found)
+
+
+def _in_folder(folder: str) -> list[str]:
+    from PIL import Image
+
+    suffixes = set(Image.registered_extensions())
+    paths = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+    if not paths:
+        raise ArgumentError(f"{folder}: there is no file with an image's suffix in this folder")
+    return [str(path) for path in paths]
+
+
+# ---------------------------------------------------------------------- output
+
+
+class Writer(Protocol):
+    """Turns what is said of a photograph into lines of output."""
+
+    def lines(self, path: str, prediction: Prediction) -> Iterator[str]: ...
+
+
+class Text:
+    """One line a photograph for people; with `top`, the most probable classes and a chart of the ages under it."""
+
+    def __init__(self, top: int):
+        self.top = top
+
+    def lines(self, path: str, prediction: Prediction) -> Iterator[str]:
+        yield f"{path}: {prediction}"
+        for network, given in prediction.answers.items():
+            if self.top:
+                classes = ", ".join(f"{_label(given, i)} {p:.1%}" for i, p in most_probable(given, self.top))
+                yield f"  {network}: {classes}"
+                if isinstance(given, Age):
+                    yield from (f"  {line}" for line in age_chart(given.probabilities))
+
+
+class JsonLines:
+    """One JSON object a photograph, with every probability."""
+
+    def __init__(self, top: int):
+        self.top = top
+
+    def lines(self, path: str, prediction: Prediction) -> Iterator[str]:
+        answers = [{"network": network, **self._answer(given)} for network, given in prediction.answers.items()]
+        yield json.dumps({"image": path, "answers": answers}, ensure_ascii=False)
+
+    def _answer(self, given: Answer) -> dict[str, Any]:
+        record: dict[str, Any] = {"kind": type(given).__name__.lower()}
+        record.update((key, value) for key, value in vars(given).items() if key != "probabilities")
+        if self.top:
+            record["top"] = [{"class": i, "probability": p} for i, p in most_probable(given, self.top)]
+        return {**record, "probabilities": np.asarray(given.probabilities, np.float64).tolist()}
+
+
+class Csv:
+    """A row for each photograph and network: the columns that the kind of answer does not have are empty."""
+
+    COLUMNS = ("image", "network", "kind", "expected", "standard_deviation", "most_probable", "label", "probability")
+
+    def __init__(self, top: int):
+        self.columns = [
+            *self.COLUMNS,
+            *(f"top_{i}_{what}" for i in range(1, top + 1) for what in ("class", "probability")),
+        ]
+        self.top = top
+        self._begun = False
+
+    def lines(self, path: str, prediction: Prediction) -> Iterator[str]:
+        if not self._begun:
+            yield _csv_line(self.columns)
+            self._begun = True
+        for network, given in prediction.answers.items():
+            record = {"image": path, "network": network, "kind": type(given).__name__.lower(), **vars(given)}
+            for place, (i, p) in enumerate(most_probable(given, self.top), start=1):
+                record.update({f"top_{place}_class": i, f"top_{place}_probability": p})
+            yield _csv_line([record.get(column, "") for column in self.columns])
+
+
+class _Line:
+    """What the csv module writes a row to, in order to have it back as a string."""
+
+    def write(self, line: str) -> str:
+        return line
+
+
+def _csv_line(cells: Sequence[object]) -> str:
+    return csv.writer(_Line(), lineterminator="").writerow(cells)
+
+
+def most_probable(given: Answer, count: int) -> list[tuple[int, float]]:
+    """The `count` most probable classes with their probabilities, the first first."""
+    p = np.asarray(given.probabilities, np.float64)
+    return [(int(i), float(p[i])) for i in np.argsort(-p, kind="stable")[:count]]
+
+
+def _label(given: Answer, index: int) -> str:
+    from ..dex import GENDERS
+
+    return GENDERS[index] if isinstance(given, Gender) else str(index)
+
+
+def age_chart(probabilities: np.ndarray) -> list[str]:
+    """A bar chart of an age distribution in two lines: bars of two years each, and the years under them."""
+    pairs = np.append(probabilities, 0).reshape(-1, 2).sum(axis=1)  # [51]: 0-1, 2-3, ..., 100
+    bars = " ▁▂▃▄▅▆▇█"
+    try:
+        bars.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:  # a terminal that has letters only
+        bars = " .:-=+*#@"
+    heights = np.rint(pairs / pairs.max() * (len(bars) - 1)).astype(int)
+    years = "".join(f"{year:<5}" for year in range(0, 101, 10))
+    return ["".join(bars[height] for height in heights).rstrip(), years.rstrip()]

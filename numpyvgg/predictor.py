@@ -1,0 +1,106 @@
+"""Age and gender of photographs: several networks, asked together.
+
+`numpyvgg.predict` answers for one photograph; `Predictor` keeps the networks loaded for many.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .dex import CHANNELS, Answer, answer, load_image, to_tensor
+from .errors import ArgumentError
+from .vgg16 import VGG16
+from .zoo import PUBLISHED, find, require
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+#: The networks that answer where none are named
+DEFAULT_MODELS = ("age-imdb-wiki", "gender-imdb-wiki")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What networks say of one photograph.
+
+    Attributes
+    ----------
+    answers : dict of str to Answer
+        For each network, by the name or path that it was given as: an `Age`, a `Gender` or a `Ranking`.
+    """
+
+    answers: dict[str, Answer]
+
+    def __str__(self) -> str:
+        return ", ".join(f"{given} ({network})" for network, given in self.answers.items())
+
+
+class Predictor:
+    """Networks that answer together.
+
+    Parameters
+    ----------
+    models : sequence of names or paths
+    channels : {"bgr", "rgb"}
+        See `numpyvgg.dex.to_tensor`.
+
+    Raises
+    ------
+    FetchError
+        A published network is not on this machine; the message says how to fetch it.
+    ModelFormatError, UnsupportedModelError
+        A file is damaged, or holds no VGG network.
+    """
+
+    def __init__(self, models: Sequence[str | os.PathLike[str]] = DEFAULT_MODELS, channels: str = "bgr"):
+        if channels not in CHANNELS:
+            raise ArgumentError(f"channels={channels!r} does not exist; there are 'bgr' and 'rgb'")
+        names = [os.fspath(model) for model in models]
+        require([name for name in names if name in PUBLISHED])
+        self.channels = channels
+        self.networks = {name: VGG16.from_onnx(find(name)) for name in names}
+
+    def __call__(self, image: Image.Image) -> Prediction:
+        """Ask each network about an image of mode RGB; see `numpyvgg.dex.load_image`."""
+        x = to_tensor(image, self.channels)
+        return Prediction({name: answer(network(x)[0]) for name, network in self.networks.items()})
+
+
+def predict(
+    image: str | os.PathLike[str] | np.ndarray | Image.Image,
+    models: Sequence[str | os.PathLike[str]] = DEFAULT_MODELS,
+    channels: str = "bgr",
+) -> Prediction:
+    """Tell age and gender from a photograph of a face.
+
+    Parameters
+    ----------
+    image : path, Pillow image, or uint8 array [H, W, 3] in RGB order
+        Cropped to the face.
+    models : sequence of names or paths
+        Of the networks to ask; see `numpyvgg.zoo.PUBLISHED`.
+    channels : {"bgr", "rgb"}
+        See `numpyvgg.dex.to_tensor`.
+
+    Returns
+    -------
+    Prediction
+
+    Raises
+    ------
+    ImageError
+        The image cannot be read.
+    FetchError, ModelFormatError, UnsupportedModelError
+        As `Predictor`.
+
+    Examples
+    --------
+    >>> print(numpyvgg.predict("photo.jpg"))  # doctest: +SKIP
+    34.2 ± 6.1 years, most probable 33 (age-imdb-wiki), female (98.1%) (gender-imdb-wiki)
+    """
+    return Predictor(models, channels)(load_image(image))

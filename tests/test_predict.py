@@ -1,0 +1,185 @@
+"""`numpyvgg predict`: every photograph answered, every network named, what cannot be read said so."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import onnxruntime
+import pytest
+from conftest import PORTRAIT
+from make_standin import Layout, write_standin
+from PIL import Image
+from test_zoo import files, published  # noqa: F401  (fixtures)
+
+import numpyvgg
+from numpyvgg import ArgumentError, FetchError, Predictor, cli, zoo
+from numpyvgg.commands.predict import age_chart, find_images
+from numpyvgg.dex import answer, load_image, to_tensor
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory):
+    """Paths of an age and a gender network."""
+    folder = tmp_path_factory.mktemp("networks")
+    modern = Layout(opset=17, initializers_as_inputs=False)
+    return [
+        str(write_standin(folder / "age.onnx", modern, width=1 / 16, classes=101)),
+        str(write_standin(folder / "gender.onnx", modern, width=1 / 16, classes=2)),
+    ]
+
+
+def models(networks):
+    return [argument for network in networks for argument in ("--model", network)]
+
+
+def runtime_answers(networks, x):
+    return [answer(onnxruntime.InferenceSession(network).run(None, {"input": x})[0][0]) for network in networks]
+
+
+FORMATS = {"JPEG": "RGB", "PNG": "RGBA", "GIF": "P", "BMP": "L", "TIFF": "I;16", "WEBP": "RGB", "PPM": "RGB"}
+
+
+def write_mixed(folder, count, broken):
+    """`count` files of seven formats and modes in two folders, of which the last `broken` cannot be read -> those."""
+    (folder / "below").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    unreadable = []
+    for i in range(count):
+        form, mode = list(FORMATS.items())[i % len(FORMATS)]
+        path = (folder / "below" if i % 2 else folder) / f"{i:03}.{form.lower()}"
+        pixels = rng.integers(0, 256, (64, 48, 3), dtype=np.uint8)
+        if mode == "I;16":
+            Image.fromarray(pixels[..., 0].astype(np.uint16) * 257).save(path, form)
+        else:
+            Image.fromarray(pixels).convert(mode).save(path, form)
+        if i >= count - broken:
+            data = path.read_bytes()
+            path.write_bytes([b"", b"not an image", data[: len(data) // 3], bytes(len(data))][i % 4])
+            unreadable.append(str(path))
+    (folder / "notes.txt").write_text("no image, and no business of ours")
+    return unreadable
+
+
+def test_a_folder_of_mixed_files_is_answered_but_for_those_that_cannot_be_read(networks, tmp_path, capsys):
+    unreadable = write_mixed(tmp_path / "photos", count=24, broken=4)
+    assert cli.main(["predict", str(tmp_path / "photos"), *models(networks), "--json"]) == 1
+    captured = capsys.readouterr()
+    answered = [json.loads(line)["image"] for line in captured.out.splitlines()]
+    assert len(answered) == len(set(answered)) == 20
+    assert not set(answered) & set(unreadable)
+    *named, last = captured.err.splitlines()
+    assert len(named) == 4
+    for path in unreadable:
+        assert sum(f"{path}: " in line for line in named) == 1
+    assert last == "numpyvgg: 4 of 24 images could not be read"
+
+
+def test_each_network_answers_as_onnx_runtime_does_and_is_named(networks, portrait, capsys):
+    assert cli.main(["predict", str(PORTRAIT), *models(networks), "--json"]) == 0
+    answers = json.loads(capsys.readouterr().out)["answers"]
+    assert [given["network"] for given in answers] == networks
+    age, gender = runtime_answers(networks, portrait)
+    assert answers[0]["expected"] == pytest.approx(age.expected, abs=5e-4)
+    assert answers[0]["most_probable"] == age.most_probable
+    assert answers[1]["label"] == gender.label
+    assert answers[1]["probability"] == pytest.approx(gender.probability, abs=5e-6)
+    np.testing.assert_allclose(answers[0]["probabilities"], age.probabilities, atol=5e-6)
+
+
+def test_people_get_one_line_a_photograph_that_names_the_networks(networks, capsys):
+    assert cli.main(["predict", str(PORTRAIT), *models(networks)]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"{PORTRAIT}: ")
+    assert "years" in line
+    assert "male" in line
+    assert all(network in line for network in networks)
+
+
+def test_csv_has_a_row_for_each_photograph_and_network(networks, tmp_path, capsys):
+    awkward = tmp_path / 'a "photo", with, commas.png'
+    Image.open(PORTRAIT).save(awkward)
+    assert cli.main(["predict", str(PORTRAIT), str(awkward), *models(networks), "--csv", "--top", "2"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["image"] for row in rows] == [str(PORTRAIT)] * 2 + [str(awkward)] * 2
+    assert [row["network"] for row in rows] == networks * 2
+    assert rows[0]["label"] == rows[1]["expected"] == ""
+    assert float(rows[0]["expected"]) == pytest.approx(
+        numpyvgg.predict(PORTRAIT, networks[:1]).answers[networks[0]].expected
+    )
+    assert float(rows[1]["top_1_probability"]) + float(rows[1]["top_2_probability"]) == pytest.approx(1)
+
+
+def test_top_lists_the_most_probable_classes_in_order(networks, portrait, capsys):
+    assert cli.main(["predict", str(PORTRAIT), "--model", networks[0], "--top", "3", "--json"]) == 0
+    top = json.loads(capsys.readouterr().out)["answers"][0]["top"]
+    (age,) = runtime_answers(networks[:1], portrait)
+    expected = np.sort(age.probabilities)[::-1][:3]
+    np.testing.assert_allclose([entry["probability"] for entry in top], expected, atol=5e-6)
+    np.testing.assert_allclose(age.probabilities[[entry["class"] for entry in top]], expected, atol=5e-6)
+
+
+def test_the_chart_has_its_peak_over_its_year():
+    probabilities = np.full(101, 1e-6)
+    probabilities[40] = 1
+    bars, years = age_chart(probabilities)
+    assert bars.index(max(bars)) == years.index("40")
+
+
+def test_the_order_of_channels_matters_and_is_bgr_unless_said_otherwise(networks):
+    image = load_image(PORTRAIT)
+    default, bgr, rgb = (
+        Predictor(networks, **options)(image) for options in ({}, {"channels": "bgr"}, {"channels": "rgb"})
+    )
+    assert default == bgr != rgb
+    swapped = to_tensor(image)[:, ::-1]
+    (age,) = runtime_answers(networks[:1], np.ascontiguousarray(swapped))
+    assert rgb.answers[networks[0]].expected == pytest.approx(age.expected, abs=5e-4)
+    with pytest.raises(ArgumentError, match="grb"):
+        Predictor(networks, channels="grb")
+
+
+def test_without_a_model_the_published_age_and_gender_networks_answer(published, capsys):  # noqa: F811
+    for name in ("age-imdb-wiki", "gender-imdb-wiki"):
+        zoo.published(name).path.parent.mkdir(exist_ok=True)
+        zoo.published(name).path.write_bytes(published[name])
+    assert cli.main(["predict", str(PORTRAIT), "--json"]) == 0
+    answers = json.loads(capsys.readouterr().out)["answers"]
+    assert [(given["network"], given["kind"]) for given in answers] == [
+        ("age-imdb-wiki", "age"),
+        ("gender-imdb-wiki", "gender"),
+    ]
+
+
+def test_without_the_published_networks_the_message_says_how_to_fetch_them_and_how_large_they_are(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setenv("NUMPYVGG_CACHE", str(tmp_path))
+    with pytest.raises(FetchError, match=r"538\.7 MB.*537\.1 MB.*numpyvgg fetch age-imdb-wiki gender-imdb-wiki"):
+        numpyvgg.predict(PORTRAIT)
+
+
+def test_a_path_is_answered_without_pooch(networks):
+    code = "import sys; sys.modules['pooch'] = sys.modules['requests'] = None; from numpyvgg import cli; cli.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "predict", PORTRAIT, "--model", networks[0]],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "years" in done.stdout
+
+
+def test_globs_and_folders_stand_for_their_files_each_once(tmp_path):
+    write_mixed(tmp_path / "photos", count=8, broken=0)
+    everything = find_images([str(tmp_path / "photos")])
+    assert len(everything) == 8
+    assert find_images([str(tmp_path / "photos" / "**" / "*.*g*")]) == [path for path in everything if "g" in path[-4:]]
+    assert find_images([everything[0], str(tmp_path / "photos"), "nobody.png"]) == [*everything, "nobody.png"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ArgumentError, match="no file with an image's suffix"):
+        find_images([str(tmp_path / "empty")])
