@@ -12,9 +12,10 @@ from .errors import (
 from .onnx_file import OnnxModel, read_onnx
 from .predictor import Prediction, Predictor, predict
 from .session import InferenceSession, SessionOptions
-from .vgg16 import VGG16
+from .vgg16 import VGG, VGG16
 
 __all__ = [
+    "VGG",
     "VGG16",
     "ArgumentError",
     "FetchError",

@@ -14,7 +14,7 @@ import numpy as np
 
 from .dex import CHANNELS, Answer, answer, load_image, to_tensor
 from .errors import ArgumentError
-from .vgg16 import VGG16
+from .vgg16 import VGG
 from .zoo import PUBLISHED, find, require
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Predictor:
         names = [os.fspath(model) for model in models]
         require([name for name in names if name in PUBLISHED])
         self.channels = channels
-        self.networks = {name: VGG16.from_onnx(find(name)) for name in names}
+        self.networks = {name: VGG.from_onnx(find(name)) for name in names}
 
     def __call__(self, image: Image.Image) -> Prediction:
         """Ask each network about an image of mode RGB; see `numpyvgg.dex.load_image`."""

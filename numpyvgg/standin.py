@@ -24,11 +24,10 @@ import numpy as np
 from tqdm import tqdm
 
 from .cache import written_whole
+from .recognise import CONFIGURATIONS
 from .wire import bytes_field, integer_field, length_prefix, packed_varints, single_field
 
-#: Simonyan & Zisserman 2015, table 1: the number of 3x3 convolutions in each of the five blocks
-CONVOLUTIONS = {"A": (1, 1, 2, 2, 2), "B": (2, 2, 2, 2, 2), "D": (2, 2, 3, 3, 3), "E": (2, 2, 4, 4, 4)}
-#: the same table: the number of filters in each block, and of units in fc6 and fc7
+#: Simonyan & Zisserman 2015, table 1: the number of filters in each block, and of units in fc6 and fc7
 FILTERS = (64, 128, 256, 512, 512)
 UNITS = 4096
 
@@ -59,7 +58,7 @@ def layer_shapes(configuration: str = "D", width: float = 1.0, classes: int = 10
     """
     shapes: dict[str, tuple[int, ...]] = {}
     channels = 3
-    for block, (count, filters) in enumerate(zip(CONVOLUTIONS[configuration], FILTERS, strict=True), start=1):
+    for block, (count, filters) in enumerate(zip(CONFIGURATIONS[configuration], FILTERS, strict=True), start=1):
         for i in range(1, count + 1):
             shapes[f"conv{block}_{i}"] = (_scaled(filters, width), channels, 3, 3)
             channels = _scaled(filters, width)

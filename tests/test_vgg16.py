@@ -11,7 +11,7 @@ from onnx import helper, numpy_helper
 
 from numpyvgg import VGG16, ArgumentError, UnsupportedModelError
 from numpyvgg.onnx_file import read_onnx
-from numpyvgg.vgg16 import recognise
+from numpyvgg.recognise import recognise
 
 
 def runtime_session(model) -> onnxruntime.InferenceSession:
@@ -151,7 +151,7 @@ OTHER_NETWORKS = {
 
 @pytest.mark.parametrize(("change", "reason"), OTHER_NETWORKS.values(), ids=OTHER_NETWORKS.keys())
 def test_another_network_is_refused_with_the_node_that_differs(change, reason):
-    with pytest.raises(UnsupportedModelError, match=f"not VGG-16: .*{reason}"):
+    with pytest.raises(UnsupportedModelError, match=f"not a VGG network: .*{reason}"):
         VGG16.from_onnx(edited(change))
 
 

@@ -20,7 +20,8 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
-from numpyvgg.standin import CONVOLUTIONS, standin_weights
+from numpyvgg.recognise import CONFIGURATIONS
+from numpyvgg.standin import standin_weights
 from numpyvgg.wire import length_prefix
 
 NO_OPS = ("Dropout", "Reshape", "Pad", "Identity")
@@ -311,7 +312,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command line: one option for each choice of `Layout` and of the network."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", type=Path)
-    parser.add_argument("--configuration", choices=tuple(CONVOLUTIONS), default="D")
+    parser.add_argument("--configuration", choices=tuple(CONFIGURATIONS), default="D")
     parser.add_argument("--width", type=float, default=1.0, help="multiple of the published width")
     parser.add_argument("--classes", type=int, default=101)
     parser.add_argument("--seed", type=int, default=0)

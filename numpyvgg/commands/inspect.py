@@ -10,8 +10,8 @@ from typing import Any
 
 from ..errors import UnsupportedModelError
 from ..onnx_file import OnnxModel, read_onnx
+from ..recognise import Layer, recognise
 from ..text import human_bytes, shape_text, table
-from ..vgg16 import Layer, recognise
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,11 +81,11 @@ def _layer_record(layer: Layer) -> dict[str, Any]:
 
 
 def _print_tensors(model: OnnxModel, why: str, as_json: bool) -> None:
-    """A network that is not VGG-16: its tensors as they are stored, and the first node that differs."""
+    """A network that is not a VGG: its tensors as they are stored, and the first node that differs."""
     stored = [model.initializers.stored(name) for name in model.initializers]
     if as_json:
         tensors = [{"name": t.name, "shape": t.dims, "dtype": t.dtype.name, "storage": t.storage} for t in stored]
-        print(json.dumps({**_header(model), "not_vgg16": why, "tensors": tensors}, indent=2))
+        print(json.dumps({**_header(model), "not_vgg": why, "tensors": tensors}, indent=2))
         return
     print(model)
     rows = [[t.name, shape_text(t.dims), t.dtype.name, f"{math.prod(t.dims):,}", t.storage] for t in stored]
