@@ -1,0 +1,411 @@
+"""Faces are found at any angle, turned upright and cropped as the paper does it, with coordinates that hold."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image, ImageDraw
+
+from numpyvgg import faces
+from numpyvgg.dex import load_image
+from numpyvgg.errors import ImageError, MissingExtraError, UnsupportedModelError
+from numpyvgg.faces import CascadeDetector, UltraFaceDetector, align_faces, upright
+
+PORTRAIT = Path(__file__).parents[1] / "numpyvgg" / "data" / "eileen_collins.jpg"
+HOPPER = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"  # US Navy, public domain
+
+
+@pytest.fixture(scope="session")
+def cascade() -> CascadeDetector:
+    try:
+        return CascadeDetector()
+    except MissingExtraError as error:  # on a developer's machine with OpenCV 5; the test extra brings OpenCV 4
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+
+
+def gradient(width: int, height: int) -> np.ndarray:
+    """A picture without two equal neighbours, so that a shift by one pixel shows."""
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def marked(corners: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A white square on black with one red corner, at four times the size and averaged down: edges within 1/8 pixel."""
+    picture = Image.new("RGB", (size[0] * 4, size[1] * 4))
+    draw = ImageDraw.Draw(picture)
+    draw.polygon([tuple(corner * 4) for corner in corners], fill="white")
+    top_left, top_right, _, bottom_left = corners
+    across, down = (top_right - top_left) / 4, (bottom_left - top_left) / 4
+    draw.polygon(
+        [tuple(c * 4) for c in (top_left, top_left + across, top_left + across + down, top_left + down)], "red"
+    )
+    return np.asarray(picture.reduce(4))
+
+
+def turned_square(centre: tuple[float, float], side: float, angle: float) -> np.ndarray:
+    """Corners of an upright square after a turn by `angle` degrees clockwise, as seen (y points down)."""
+    phi = np.radians(angle)
+    clockwise = np.array([[np.cos(phi), -np.sin(phi)], [np.sin(phi), np.cos(phi)]])
+    corners = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]]) * side
+    return corners @ clockwise.T + centre
+
+
+def overlap(a: np.ndarray, b: np.ndarray, size: tuple[int, int]) -> float:
+    """Intersection over union of two four-cornered boxes, counted in pixels that Pillow draws."""
+    masks = []
+    for corners in (a, b):
+        mask = Image.new("1", size)
+        ImageDraw.Draw(mask).polygon([tuple(corner) for corner in corners], fill=1)
+        masks.append(np.asarray(mask))
+    return (masks[0] & masks[1]).sum() / (masks[0] | masks[1]).sum()
+
+
+# --- pixels -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("box", [(10, 20, 60, 70), (-15, 5, 35, 55), (90, 60, 140, 110), (-20, -20, 160, 120)], ids=str)
+def test_a_crop_is_the_photograph_with_its_border_repeated(box: tuple[int, int, int, int]) -> None:
+    photo = gradient(120, 80)
+    left, top, right, bottom = box
+    extent = right - left, bottom - top
+    crop = upright(photo, ((left + right) / 2, (top + bottom) / 2), extent, 0.0, extent)
+    padded = np.pad(photo, ((100, 100), (100, 100), (0, 0)), mode="edge")
+    np.testing.assert_array_equal(crop, padded[top + 100 : bottom + 100, left + 100 : right + 100])
+
+
+@pytest.mark.parametrize(("angle", "quarters"), [(90, 1), (180, 2), (-90, -1), (270, 3)])
+def test_quarter_turns_copy_pixels(angle: float, quarters: int) -> None:
+    photo = gradient(37, 24)
+    expected = np.rot90(photo, quarters)  # counter-clockwise
+    size = expected.shape[1], expected.shape[0]
+    np.testing.assert_array_equal(upright(photo, (37 / 2, 12), size, angle, size), expected)
+
+
+@pytest.mark.parametrize("angle", [-90, -75, -47, -30, -5, 0, 10, 22.5, 45, 60, 90, 133, 180])
+def test_a_marked_square_comes_back_upright_within_a_pixel(angle: float) -> None:
+    photo = marked(turned_square((150, 130), 80, angle), (300, 260))
+    crop = upright(photo, (150, 130), (160, 160), angle, (160, 160))
+    expected = marked(turned_square((80, 80), 80, 0), (160, 160))
+    white, red = (crop[..., channel] > 127 for channel in (0, 1))
+    for found, truth in ((white, expected[..., 0] > 127), (red, expected[..., 1] > 127)):
+        rows, columns = np.nonzero(found)
+        true_rows, true_columns = np.nonzero(truth)
+        edges = [rows.min(), rows.max(), columns.min(), columns.max()]
+        true_edges = [true_rows.min(), true_rows.max(), true_columns.min(), true_columns.max()]
+        np.testing.assert_allclose(edges, true_edges, atol=1)
+        assert np.logical_xor(found, truth).mean() < 0.01
+
+
+@pytest.mark.parametrize("scale", [3, 10, 17])
+def test_a_large_face_shrinks_to_the_average_of_its_pixels(scale: int) -> None:
+    small = np.asarray(load_image(PORTRAIT))[:150, 100:250]
+    large = small.repeat(scale, axis=0).repeat(scale, axis=1)
+    crop = upright(large, (75 * scale, 75 * scale), (150 * scale, 150 * scale), 0.0, (75, 75))
+    expected = np.asarray(Image.fromarray(large).resize((75, 75), Image.Resampling.BILINEAR))
+    assert np.abs(crop.astype(int) - expected).mean() < 2
+
+
+# --- the search, with a detector whose answer is known ----------------------------------------------------------------
+
+
+class RedCorner:
+    """Finds squares whose red corner is at the top left; the score falls with the tilt, to nothing at 25 degrees."""
+
+    def __call__(self, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        bright = picture[..., 0] > 127
+        if not bright.any():
+            return np.empty((0, 4)), np.empty(0)
+        red = bright & (picture[..., 1] < 127)
+        rows, columns = np.nonzero(bright)
+        centre = np.array([columns.mean(), rows.mean()]) + 0.5
+        red_rows, red_columns = np.nonzero(red)
+        if not len(red_rows):
+            return np.empty((0, 4)), np.empty(0)
+        away = np.array([red_columns.mean(), red_rows.mean()]) + 0.5 - centre
+        tilt = (np.degrees(np.arctan2(away[1], away[0])) + 135 + 180) % 360 - 180
+        half = np.sqrt(bright.sum()) / 2
+        box = np.concatenate([centre - half, centre + half])[None]
+        return (box, np.array([25 - abs(tilt)])) if abs(tilt) < 25 else (np.empty((0, 4)), np.empty(0))
+
+
+@pytest.mark.parametrize("angle", [-100, -72, -60, -33, -5, 0, 8, 41, 60, 75, 90, 170, 180])
+def test_the_box_of_a_turned_face_is_in_the_photographs_own_coordinates(angle: float) -> None:
+    corners = turned_square((420, 300), 150, angle)
+    (face,) = align_faces(marked(corners, (900, 640)), RedCorner())
+    assert face.found
+    assert abs((face.angle - angle + 180) % 360 - 180) < 2.5
+    np.testing.assert_allclose(face.box, corners, atol=4)
+    np.testing.assert_array_less([0, 0, 0], face.crop[112 - 60, 112 - 60] + np.array([1, 1, 1]))
+
+
+def test_the_margin_is_40_percent_of_the_face_on_every_side() -> None:
+    photo = marked(turned_square((300, 220), 100, 0), (600, 440))
+    (face,) = align_faces(photo, RedCorner())
+    rows, columns = np.nonzero(face.crop[..., 0] > 127)
+    edges = np.array([columns.min(), columns.max() + 1, rows.min(), rows.max() + 1])
+    low, high = 224 * 0.4 / 1.8, 224 * 1.4 / 1.8
+    np.testing.assert_allclose(edges, [low, high, low, high], atol=3)
+
+
+def test_a_crop_beyond_the_border_repeats_the_border_and_is_never_black() -> None:
+    photo = np.full((200, 200, 3), 90, np.uint8)
+    crop = upright(photo, (5, 5), (180, 180), 30, (224, 224))
+    assert (crop == 90).all()
+
+
+def test_faces_come_largest_first_and_too_small_ones_not_at_all() -> None:
+    photo = np.zeros((400, 600, 3), np.uint8)
+    spots = {(100, 100): 40, (300, 200): 90, (500, 300): 16}
+
+    def detector(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Knows the upright photograph by its shape, and a look at one face by its square."""
+        if picture.shape[:2] == (128, 128):
+            return np.array([[32.0, 32, 96, 96]]), np.array([1.0])
+        if picture.shape[:2] != (400, 600):
+            return np.empty((0, 4)), np.empty(0)
+        boxes = [[x - s / 2, y - s / 2, x + s / 2, y + s / 2] for (x, y), s in spots.items()]
+        return np.array(boxes), np.ones(len(boxes))
+
+    found = align_faces(photo, detector, angles=(0,), min_size=20)
+    np.testing.assert_allclose([face.box.mean(axis=0) for face in found], [(300, 200), (100, 100)], atol=1e-6)
+    assert len(align_faces(photo, detector, angles=(0,), min_size=10)) == 3
+
+
+@pytest.mark.parametrize(("seen_again", "is_face"), [([4, 11], False), ([4, 10, 11, 12], True), ([], False)])
+def test_what_is_seen_at_one_angle_only_is_no_face(seen_again: list[int], is_face: bool) -> None:
+    looks: list[tuple[int, ...]] = []
+
+    def detector(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        looks.append(picture.shape)
+        seen = len(looks) == 1 or len(looks) in seen_again
+        return np.array([[32.0, 32, 96, 96]])[:seen], np.ones(1)[:seen]
+
+    (answer,) = align_faces(np.zeros((128, 128, 3), np.uint8), detector, angles=(0,))
+    assert answer.found == is_face
+
+
+def test_a_large_photograph_is_searched_on_a_copy_of_bounded_size() -> None:
+    shapes = []
+
+    def detector(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        shapes.append(picture.shape)
+        return np.empty((0, 4)), np.empty(0)
+
+    align_faces(np.zeros((1500, 2000, 3), np.uint8), detector)
+    assert len(shapes) == len(faces.COARSE_ANGLES)
+    assert max(max(shape) for shape in shapes) <= np.hypot(640, 480) + 1
+    shapes.clear()
+    align_faces(np.zeros((150, 200, 3), np.uint8), detector, angles=faces.DEX_ANGLES, working_size=None)
+    assert len(shapes) == 28
+
+
+# --- real photographs -------------------------------------------------------------------------------------------------
+
+#: the eyes in each photograph, marked by hand: the line through them is the truth about the face's tilt
+EYES = {PORTRAIT: ((202.5, 101), (246.8, 103.3)), HOPPER: ((219, 188), (306, 185))}
+
+
+@pytest.fixture(scope="session")
+def references(cascade: CascadeDetector) -> dict[Path, tuple[Image.Image, faces.Face]]:
+    """Each photograph, small, and the face that is found in it as it is."""
+    found = {}
+    for path in EYES:
+        photo = load_image(path)
+        photo.thumbnail((256, 256))
+        (face,) = align_faces(photo, cascade)
+        found[path] = photo, face
+    return found
+
+
+def turned(photo: Image.Image, angle: float) -> tuple[Image.Image, np.ndarray]:
+    """The photograph turned clockwise, on mid-grey, and the matrix [2, 3] that takes its old places to the new ones."""
+    new = photo.rotate(-angle, Image.Resampling.BICUBIC, expand=True, fillcolor=(128, 128, 128))
+    phi = np.radians(angle)
+    clockwise = np.array([[np.cos(phi), -np.sin(phi)], [np.sin(phi), np.cos(phi)]])
+    return new, np.c_[clockwise, np.array(new.size) / 2 - clockwise @ (np.array(photo.size) / 2)]
+
+
+@pytest.mark.parametrize(
+    ("path", "angle"),
+    [(PORTRAIT, -60), (PORTRAIT, -25), (PORTRAIT, 10), (PORTRAIT, 90), (HOPPER, -90), (HOPPER, 35), (HOPPER, 180)],
+    ids=lambda value: getattr(value, "stem", str(value)),
+)
+def test_a_turned_portraits_angle_is_found_within_5_degrees(
+    cascade: CascadeDetector, references: dict[Path, tuple[Image.Image, faces.Face]], path: Path, angle: float
+) -> None:
+    photo, reference = references[path]
+    new, matrix = turned(photo, angle)
+    (face,) = align_faces(new, cascade)
+    (x0, y0), (x1, y1) = EYES[path]
+    truth = angle + np.degrees(np.arctan2(y1 - y0, x1 - x0))
+    assert face.found
+    assert abs((face.angle - truth + 180) % 360 - 180) <= 5
+    assert overlap(face.box, np.c_[reference.box, np.ones(4)] @ matrix.T, new.size) >= 0.7
+
+
+def test_every_face_of_a_group_is_found_at_its_own_angle(cascade: CascadeDetector) -> None:
+    group = Image.new("RGB", (520, 260), (128, 128, 128))
+    for path, angle, left in ((PORTRAIT, 20, 0), (HOPPER, -30, 260)):
+        photo = load_image(path)
+        photo.thumbnail((240, 240))
+        new = photo.rotate(-angle, Image.Resampling.BICUBIC, fillcolor=(128, 128, 128))
+        group.paste(new, (left + 10, 10))
+    found = align_faces(group, cascade)
+    assert len(found) == 2
+    assert found[0].box[:, 0].mean() > 260  # Hopper's face fills more of her picture
+    assert abs(found[0].angle + 30) < 7
+    assert abs(found[1].angle - 20) < 7
+
+
+def test_boxes_are_in_the_coordinates_of_the_photograph_as_exif_turns_it(
+    cascade: CascadeDetector, references: dict[Path, tuple[Image.Image, faces.Face]], tmp_path: Path
+) -> None:
+    photo, upright_face = references[PORTRAIT]
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise to look at
+    photo.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "sideways.png", exif=exif)
+    (face,) = align_faces(tmp_path / "sideways.png", cascade)
+    np.testing.assert_allclose(face.box, upright_face.box)
+    np.testing.assert_array_equal(face.crop, upright_face.crop)
+
+
+def test_a_face_cut_by_the_border_is_found_and_padded_with_the_border(
+    cascade: CascadeDetector, references: dict[Path, tuple[Image.Image, faces.Face]]
+) -> None:
+    photo, whole = references[HOPPER]
+    top = int(whole.box[:, 1].min() + 0.05 * np.ptp(whole.box[:, 1]))  # the forehead is gone
+    (face,) = align_faces(photo.crop((0, top, photo.width, photo.height)), cascade)
+    assert face.found
+    assert overlap(face.box + np.array([0, top]), whole.box, photo.size) >= 0.7
+    assert (face.crop[:20].max(axis=(1, 2)) > 0).all()
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [
+        np.zeros((1, 1, 3), np.uint8),
+        np.zeros((10, 20000, 3), np.uint8),
+        np.zeros((20000, 10, 3), np.uint8),
+        np.zeros((300, 400, 3), np.uint8),
+        np.full((19, 19, 3), 200, np.uint8),
+        np.asarray(Image.linear_gradient("L").convert("RGB")),
+    ],
+    ids=lambda photo: "x".join(map(str, photo.shape[:2])),
+)
+def test_without_a_face_the_answer_is_the_whole_image_and_says_so(cascade: CascadeDetector, photo: np.ndarray) -> None:
+    (answer,) = align_faces(photo, cascade)
+    assert not answer.found
+    assert answer.angle == answer.score == 0
+    np.testing.assert_array_equal(answer.box[2], photo.shape[1::-1])
+    np.testing.assert_array_equal(
+        answer.crop, np.asarray(Image.fromarray(photo).resize((224, 224), Image.Resampling.BILINEAR))
+    )
+
+
+# --- the network ------------------------------------------------------------------------------------------------------
+
+
+def ultraface_like(path: Path, last: int = 2) -> Path:
+    """A network with UltraFace's interface and a known answer: each red cell of 8x8 pixels is a face 64 pixels large.
+
+    The mean of red minus green over a cell, less a threshold, through a sigmoid, is the probability of its anchor; the
+    anchors that belong to no cell get probability 0.
+    """
+    rows, columns = np.mgrid[:30, :40]
+    x, y = (columns.ravel() * 8 + 4) / 320, (rows.ravel() * 8 + 4) / 240
+    boxes = np.zeros((1, 4420, 4), np.float32)
+    boxes[0, :1200] = np.c_[x - 32 / 320, y - 32 / 240, x + 32 / 320, y + 32 / 240]
+    weight = np.zeros((1, 3, 8, 8), np.float32)
+    weight[0, 0], weight[0, 1] = 20 / 64, -20 / 64
+    arrays = {
+        "weight": weight,
+        "bias": np.array([-20], np.float32),
+        "to_anchors": np.array([1, 1200, 1], np.int64),
+        "no_cell": np.zeros((1, 3220, 1), np.float32),
+        "one": np.ones(1, np.float32),
+        "anchors": boxes,
+        "same": np.zeros(1, np.float32),
+    }
+    nodes = [
+        helper.make_node("Conv", ["input", "weight", "bias"], ["cells"], kernel_shape=[8, 8], strides=[8, 8]),
+        helper.make_node("Sigmoid", ["cells"], ["p_cells"]),
+        helper.make_node("Reshape", ["p_cells", "to_anchors"], ["p_column"]),
+        helper.make_node("Concat", ["p_column", "no_cell"], ["p"], axis=1),
+        helper.make_node("Sub", ["one", "p"], ["background"]),
+        helper.make_node("Concat", ["background", "p"][:last], ["scores"], axis=2),
+        helper.make_node("Add", ["anchors", "same"], ["boxes"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "ultraface",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 240, 320])],
+        [
+            helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 4420, last]),
+            helper.make_tensor_value_info("boxes", TensorProto.FLOAT, [1, 4420, 4]),
+        ],
+        [numpy_helper.from_array(array, name) for name, array in arrays.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]), path)
+    return path
+
+
+@pytest.mark.parametrize("scale", [0.5, 1, 3])
+def test_an_ultraface_network_finds_what_its_construction_says(tmp_path: Path, scale: float) -> None:
+    picture = np.zeros((240, 320, 3), np.uint8)
+    picture[80:88, 160:168] = picture[200:208, 40:48] = 255, 0, 0
+    picture = np.asarray(
+        Image.fromarray(picture).resize((int(320 * scale), int(240 * scale)), Image.Resampling.NEAREST)
+    )
+    boxes, scores = UltraFaceDetector(ultraface_like(tmp_path / "ultra.onnx"))(picture)
+    expected = np.array([[132, 52, 196, 116], [12, 172, 76, 236]]) * scale
+    np.testing.assert_allclose(boxes[np.argsort(boxes[:, 1])], expected, atol=1e-3)
+    assert (scores > 0.7).all()
+
+
+def test_an_ultraface_network_sees_pictures_in_their_proportions(tmp_path: Path) -> None:
+    picture = np.zeros((240, 120, 3), np.uint8)
+    picture[80:88, 80:88] = 255, 0, 0
+    boxes, _ = UltraFaceDetector(ultraface_like(tmp_path / "ultra.onnx"))(picture)
+    np.testing.assert_allclose(boxes, [[52, 52, 116, 116]], atol=1e-3)
+
+
+def test_neighbouring_anchors_are_one_face(tmp_path: Path) -> None:
+    picture = np.zeros((240, 320, 3), np.uint8)
+    picture[80:96, 160:176] = 255, 0, 0  # four cells
+    boxes, _ = UltraFaceDetector(ultraface_like(tmp_path / "ultra.onnx"))(picture)
+    assert len(boxes) == 1
+
+
+def test_another_network_is_no_face_detector(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedModelError, match=r"other.onnx: not a face detector .*\[1, 4420, 1\]"):
+        UltraFaceDetector(ultraface_like(tmp_path / "other.onnx", last=1))
+
+
+# --- what can be missing ----------------------------------------------------------------------------------------------
+
+
+def test_opencv_5_and_no_opencv_are_told_how_to_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OpenCV5:
+        __version__ = "5.0.0"
+
+    monkeypatch.setitem(__import__("sys").modules, "cv2", OpenCV5())
+    with pytest.raises(MissingExtraError, match=r"OpenCV 5.0.0 .*pip install 'numpyvgg\[faces\]'"):
+        CascadeDetector()
+    monkeypatch.setitem(__import__("sys").modules, "cv2", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'numpyvgg\[faces\]'"):
+        CascadeDetector()
+
+
+def test_a_file_that_is_no_image_is_an_image_error(tmp_path: Path) -> None:
+    path = tmp_path / "note.txt"
+    path.write_text("no picture")
+    with pytest.raises(ImageError, match=r"note.txt"):
+        align_faces(path, RedCorner())
