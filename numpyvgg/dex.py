@@ -12,6 +12,7 @@ without facial landmarks", International Journal of Computer Vision 126, 2018.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ GENDERS = ("female", "male")
 
 @dataclass(frozen=True)
 class Age:
-    """An age as a distribution over the years 0 to 100.
+    """An age as a distribution over years.
 
     Attributes
     ----------
@@ -39,7 +40,8 @@ class Age:
         In years; how wide the distribution is.
     most_probable : int
         The year with the largest probability.
-    probabilities : ndarray [101]
+    probabilities : ndarray [classes]
+        101 for the years 0 to 100.
     """
 
     expected: float
@@ -86,16 +88,27 @@ def answer(probabilities: np.ndarray) -> Answer:
     probabilities : ndarray [classes]
         One image's.
     """
-    p = np.asarray(probabilities, np.float64)
-    most_probable = int(p.argmax())
-    if len(p) == 101:
-        years = np.arange(101)
-        expected = float(years @ p)
-        variance = float((years - expected) ** 2 @ p)
-        return Age(expected, variance**0.5, most_probable, probabilities)
-    if len(p) == 2:
-        return Gender(GENDERS[most_probable], float(p[most_probable]), probabilities)
-    return Ranking(most_probable, float(p[most_probable]), probabilities)
+    probabilities = np.asarray(probabilities)
+    if len(probabilities) == 101:
+        return expected_age(probabilities, range(101))
+    if len(probabilities) == 2:
+        return more_probable_gender(probabilities)
+    most_probable = int(probabilities.argmax())
+    return Ranking(most_probable, float(probabilities[most_probable]), probabilities)
+
+
+def expected_age(probabilities: np.ndarray, years: Sequence[float]) -> Age:
+    """The expected value over classes that stand for these years."""
+    p, values = np.asarray(probabilities, np.float64), np.asarray(years, np.float64)
+    expected = float(values @ p)
+    variance = float((values - expected) ** 2 @ p)
+    return Age(expected, variance**0.5, int(values[p.argmax()]), probabilities)
+
+
+def more_probable_gender(probabilities: np.ndarray) -> Gender:
+    """The more probable of 0 female and 1 male."""
+    most_probable = int(probabilities.argmax())
+    return Gender(GENDERS[most_probable], float(probabilities[most_probable]), probabilities)
 
 
 def load_image(source: str | os.PathLike[str] | np.ndarray | Image.Image) -> Image.Image:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,14 +14,21 @@ import numpy as np
 
 from .dex import CHANNELS, Answer, answer, load_image, to_tensor
 from .errors import ArgumentError
+from .small import SMALL
 from .vgg16 import VGG
 from .zoo import PUBLISHED, find, require
 
 if TYPE_CHECKING:
     from PIL import Image
 
-#: The networks that answer where none are named
-DEFAULT_MODELS = ("age-imdb-wiki", "gender-imdb-wiki")
+#: The networks that answer where none are named: the paper's where they have been fetched, else those that come along
+DEX_MODELS = ("age-imdb-wiki", "gender-imdb-wiki")
+SMALL_MODELS = tuple(SMALL)
+
+
+def default_models() -> tuple[str, ...]:
+    """The networks that answer where none are named."""
+    return DEX_MODELS if all(PUBLISHED[name].path.is_file() for name in DEX_MODELS) else SMALL_MODELS
 
 
 @dataclass(frozen=True)
@@ -45,9 +52,11 @@ class Predictor:
 
     Parameters
     ----------
-    models : sequence of names or paths
+    models : sequence of names or paths, optional
+        Of the networks to ask: names of `numpyvgg.zoo.PUBLISHED` and `numpyvgg.small.SMALL`, or ``small`` for both of
+        the latter. Left out: the paper's two for age and gender if both have been fetched, else ``small``.
     channels : {"bgr", "rgb"}
-        See `numpyvgg.dex.to_tensor`.
+        See `numpyvgg.dex.to_tensor`; the small networks' order is known.
 
     Raises
     ------
@@ -57,23 +66,29 @@ class Predictor:
         A file is damaged, or holds no VGG network.
     """
 
-    def __init__(self, models: Sequence[str | os.PathLike[str]] = DEFAULT_MODELS, channels: str = "bgr"):
+    def __init__(self, models: Sequence[str | os.PathLike[str]] | None = None, channels: str = "bgr"):
         if channels not in CHANNELS:
             raise ArgumentError(f"channels={channels!r} does not exist; there are 'bgr' and 'rgb'")
-        names = [os.fspath(model) for model in models]
+        names: list[str] = []
+        for model in models or default_models():
+            names += SMALL_MODELS if model == "small" else [os.fspath(model)]
         require([name for name in names if name in PUBLISHED])
-        self.channels = channels
-        self.networks = {name: VGG.from_onnx(find(name)) for name in names}
+        self.networks = {name: SMALL.get(name) or _vgg(name, channels) for name in names}
 
     def __call__(self, image: Image.Image) -> Prediction:
         """Ask each network about an image of mode RGB; see `numpyvgg.dex.load_image`."""
-        x = to_tensor(image, self.channels)
-        return Prediction({name: answer(network(x)[0]) for name, network in self.networks.items()})
+        return Prediction({name: network(image) for name, network in self.networks.items()})
+
+
+def _vgg(name: str, channels: str) -> Callable[[Image.Image], Answer]:
+    """A VGG network as a function from an image to an answer."""
+    network = VGG.from_onnx(find(name))
+    return lambda image: answer(network(to_tensor(image, channels))[0])
 
 
 def predict(
     image: str | os.PathLike[str] | np.ndarray | Image.Image,
-    models: Sequence[str | os.PathLike[str]] = DEFAULT_MODELS,
+    models: Sequence[str | os.PathLike[str]] | None = None,
     channels: str = "bgr",
 ) -> Prediction:
     """Tell age and gender from a photograph of a face.
@@ -82,8 +97,8 @@ def predict(
     ----------
     image : path, Pillow image, or uint8 array [H, W, 3] in RGB order
         Cropped to the face.
-    models : sequence of names or paths
-        Of the networks to ask; see `numpyvgg.zoo.PUBLISHED`.
+    models : sequence of names or paths, optional
+        Of the networks to ask; see `Predictor`.
     channels : {"bgr", "rgb"}
         See `numpyvgg.dex.to_tensor`.
 

@@ -155,12 +155,12 @@ def test_without_a_model_the_published_age_and_gender_networks_answer(published,
     ]
 
 
-def test_without_the_published_networks_the_message_says_how_to_fetch_them_and_how_large_they_are(
+def test_a_published_network_that_is_not_here_is_an_error_that_says_how_to_fetch_it_and_how_large_it_is(
     monkeypatch, tmp_path
 ):
     monkeypatch.setenv("NUMPYVGG_CACHE", str(tmp_path))
     with pytest.raises(FetchError, match=r"538\.7 MB.*537\.1 MB.*numpyvgg fetch age-imdb-wiki gender-imdb-wiki"):
-        numpyvgg.predict(PORTRAIT)
+        numpyvgg.predict(PORTRAIT, models=("age-imdb-wiki", "gender-imdb-wiki"))
 
 
 def test_a_path_is_answered_without_pooch(networks):

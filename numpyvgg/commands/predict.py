@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from ..dex import CHANNELS, Age, Answer, Gender, load_image
 from ..errors import ArgumentError, ImageError
-from ..predictor import DEFAULT_MODELS, Prediction, Predictor
+from ..predictor import DEX_MODELS, SMALL_MODELS, Prediction, Predictor, default_models
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         metavar="NAME|PATH",
         action="append",
-        help=f"a network, more than once for several; default: {' and '.join(DEFAULT_MODELS)}",
+        help=f"a network, more than once for several; default: {' and '.join(DEX_MODELS)} if they have been fetched, "
+        "else small: the two small networks that come along",
     )
     parser.add_argument("--channels", choices=CHANNELS, default="bgr", help="the order that the networks take (bgr)")
     parser.add_argument("--top", metavar="N", type=int, default=0, help="show the N most probable classes, and a chart")
@@ -39,7 +40,14 @@ def run(args: argparse.Namespace) -> int:
     if args.top < 0:
         raise ArgumentError(f"--top {args.top}: give a number of classes, 1 or more")
     paths = find_images(args.images)
-    predictor = Predictor(args.model or DEFAULT_MODELS, args.channels)
+    models = args.model or default_models()
+    if not args.model and models == SMALL_MODELS:
+        print(
+            f"numpyvgg: the small networks answer, for tightly cropped faces; for those of the paper: "
+            f"numpyvgg fetch {' '.join(DEX_MODELS)}",
+            file=sys.stderr,
+        )
+    predictor = Predictor(models, args.channels)
     writer: Writer = JsonLines(args.top) if args.json else Csv(args.top) if args.csv else Text(args.top)
     unreadable = 0
     for path in tqdm(paths, unit="image", disable=True if len(paths) == 1 else None):

@@ -1,0 +1,107 @@
+"""The small networks that come along are what was published, and answer out of the box as ONNX Runtime does."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from conftest import PORTRAIT
+from PIL import Image
+
+import numpyvgg
+from numpyvgg import cli
+from numpyvgg.dex import load_image
+from numpyvgg.small import MEANS, SMALL, YEARS, models_folder
+
+#: where dlib's detector sees the face of the portrait
+FACE = (179, 83, 266, 170)
+
+
+@pytest.fixture(scope="module")
+def portrait():
+    return load_image(PORTRAIT)
+
+
+@pytest.fixture(scope="module")
+def crops(portrait):
+    """50 crops around the portrait's face: shifted, scaled, half of them mirrored."""
+    rng = np.random.default_rng(0)
+    crops = []
+    for i in range(50):
+        x, y, half = rng.uniform((214, 118, 40), (230, 134, 60))
+        crop = portrait.crop((round(x - half), round(y - half), round(x + half), round(y + half)))
+        crops.append(crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if i % 2 else crop)
+    return crops
+
+
+def in_float64(path, x):
+    """The same network and input in double precision, whose rounding is nine digits smaller."""
+    model = onnx.load(path)
+    for tensor in model.graph.initializer:
+        array = onnx.numpy_helper.to_array(tensor)
+        if array.dtype == np.float32:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(array.astype(np.float64), tensor.name))
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.elem_type = onnx.TensorProto.DOUBLE
+    return numpyvgg.InferenceSession(model).run(None, {"images": x.astype(np.float64)})[0]
+
+
+def run_onnxruntime(path, x):
+    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"images": x})[0]
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_files_are_the_published_ones(name):
+    assert hashlib.sha256((models_folder() / SMALL[name].file).read_bytes()).hexdigest() == SMALL[name].sha256
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_portrait_gets_onnxruntimes_probabilities(name, portrait):
+    face = portrait.crop(FACE)
+    expected = run_onnxruntime(models_folder() / SMALL[name].file, SMALL[name].to_tensor(face))
+    np.testing.assert_allclose(SMALL[name](face).probabilities, expected[0], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_fifty_crops_are_as_near_to_the_exact_probabilities_as_onnxruntimes(name, crops):
+    """The age network magnifies rounding: on some crops ONNX Runtime itself is 2e-6 from the exact answer."""
+    path = models_folder() / SMALL[name].file
+    x = np.concatenate([SMALL[name].to_tensor(crop) for crop in crops])
+    ours, theirs, exact = SMALL[name].session.run(None, {"images": x})[0], run_onnxruntime(path, x), in_float64(path, x)
+    assert np.median(abs(ours - theirs).max(axis=1)) <= 1e-6
+    assert np.linalg.norm(ours - exact) <= 2 * np.linalg.norm(theirs - exact) <= 1e-4
+
+
+def test_the_input_is_red_green_blue_less_the_mean_over_256():
+    colour = Image.new("RGB", (50, 70), (10, 100, 250))
+    x = SMALL["age-small"].to_tensor(colour)
+    assert (x.dtype, x.shape) == (np.float32, (1, 3, 64, 64))
+    np.testing.assert_allclose(x[0, :, 5, 5], (np.array([10, 100, 250]) - MEANS) / 256, rtol=1e-6)
+
+
+def test_the_age_is_the_expected_value_over_the_published_class_weights(portrait):
+    given = SMALL["age-small"](portrait.crop(FACE))
+    assert YEARS[:3] == (0.25, 1, 2)
+    assert len(YEARS) == len(given.probabilities) == 81
+    assert given.expected == pytest.approx(float(np.dot(given.probabilities.astype(float), YEARS)))
+
+
+def test_the_astronaut_is_a_grown_woman(portrait):
+    said = numpyvgg.predict(portrait.crop(FACE), models=["small"])
+    assert list(said.answers) == ["age-small", "gender-small"]
+    assert 20 < said.answers["age-small"].expected < 60
+    assert said.answers["gender-small"].label == "female"
+
+
+def test_predict_answers_before_anything_is_fetched_and_says_how_to_get_the_others(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("NUMPYVGG_CACHE", str(tmp_path))
+    assert cli.main(["predict", str(PORTRAIT)]) == 0
+    printed = capsys.readouterr()
+    assert "(age-small)" in printed.out
+    assert "(gender-small)" in printed.out
+    assert "numpyvgg fetch age-imdb-wiki gender-imdb-wiki" in printed.err
+    assert cli.main(["predict", str(PORTRAIT), "--model", "small"]) == 0
+    assert capsys.readouterr() == (printed.out, "")
