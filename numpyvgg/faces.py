@@ -30,6 +30,7 @@ from PIL import Image
 
 from .dex import SIZE, load_image
 from .errors import MissingExtraError, UnsupportedModelError
+from .zoo import find
 
 Detector = Callable[[NDArray[np.uint8]], tuple[NDArray[np.floating], NDArray[np.floating]]]
 
@@ -439,5 +440,12 @@ def _suppress(
 
 
 def load_detector(name: str) -> Detector:
-    """Return the detector called "cascade", or the network of the UltraFace kind in the ONNX file of that name."""
-    return CascadeDetector() if name == "cascade" else UltraFaceDetector(name)
+    """Return the detector that is called "cascade", or a network of the UltraFace kind by its name or path.
+
+    Raises
+    ------
+    ArgumentError, FetchError, ModelFormatError, UnsupportedModelError, MissingExtraError
+        There is none of that name; it is not on this machine; its file is damaged; it is no face detector; OpenCV with
+        its cascades is not installed.
+    """
+    return CascadeDetector() if name == "cascade" else UltraFaceDetector(find(name))

@@ -1,6 +1,7 @@
 """The published networks: what they are, where they are served, and how they come to this machine whole.
 
-They are the DEX networks of Rothe, Timofte and Van Gool, converted from Caffe to ONNX for the ONNX model zoo. Their
+They are the DEX networks of Rothe, Timofte and Van Gool, converted from Caffe to ONNX for the ONNX model zoo, and the
+zoo's two UltraFace detectors, which find the faces that the DEX networks look at (see `numpyvgg.faces`). Their
 sizes and hashes are those of the zoo's own Git LFS pointers; the zoo stopped serving them on 1 July 2025, and its files
 moved to the two places in `SOURCES`. Whatever serves a file, its hash decides whether it is used.
 
@@ -30,7 +31,7 @@ from .text import human_bytes
 #: Where a file is asked for, in this order
 SOURCES = (
     "https://huggingface.co/onnxmodelzoo/{stem}/resolve/main/{file}",
-    "https://huggingface.co/onnxmodelzoo/legacy_models/resolve/main/validated/vision/body_analysis/age_gender/models/{file}",
+    "https://huggingface.co/onnxmodelzoo/legacy_models/resolve/main/validated/vision/body_analysis/{folder}/models/{file}",
 )
 #: Seconds of silence after which a source is given up
 TIMEOUT = 60.0
@@ -61,6 +62,8 @@ class Published:
         What the classes mean.
     data_set : str
         What it was trained on.
+    folder : str
+        Where the model zoo kept it.
     """
 
     name: str
@@ -72,11 +75,15 @@ class Published:
     data_set: str
     licence: str = LICENCE
     reference: str = REFERENCE
+    folder: str = "age_gender"
 
     @property
     def sources(self) -> list[str]:
         """The addresses that serve it, in the order in which they are tried."""
-        return [source.format(stem=self.file.removesuffix(".onnx"), file=self.file) for source in SOURCES]
+        return [
+            source.format(stem=self.file.removesuffix(".onnx"), file=self.file, folder=self.folder)
+            for source in SOURCES
+        ]
 
     @property
     def path(self) -> Path:
@@ -85,6 +92,14 @@ class Published:
 
 
 _AGES, _GENDERS = "age, years 0 to 100", "0 female, 1 male"
+_ULTRAFACE: dict[str, Any] = {
+    "classes": 2,
+    "labels": "0 background, 1 face, at each of its boxes",
+    "data_set": "WIDER FACE",
+    "licence": "MIT",
+    "reference": "Linzaer: Ultra-Light-Fast-Generic-Face-Detector-1MB, 2019",
+    "folder": "ultraface",
+}
 PUBLISHED = {
     network.name: network
     for network in (
@@ -114,6 +129,20 @@ PUBLISHED = {
             classes=2,
             labels=_GENDERS,
             data_set="IMDB-WIKI",
+        ),
+        Published(
+            name="ultraface-320",
+            file="version-RFB-320.onnx",
+            size=1_270_727,
+            sha256="34cd7e60aeff28744c657de7a3dc64e872d506741de66987f3426f2b79f88017",
+            **_ULTRAFACE,
+        ),
+        Published(
+            name="ultraface-640",
+            file="version-RFB-640.onnx",
+            size=1_588_012,
+            sha256="8f4c659275977e7a3bfbfa339a9c769ad793df50f9c0baa8c14b11baa1646430",
+            **_ULTRAFACE,
         ),
     )
 }

@@ -33,6 +33,12 @@ size 538703692""",
     "vgg_ilsvrc_16_gender_imdb_wiki.onnx": """version https://git-lfs.github.com/spec/v1
 oid sha256:7a7228714a0b477f16ef91aef54892aa17df050668908ea6c1334312946b4bb2
 size 537081253""",
+    "version-RFB-320.onnx": """version https://git-lfs.github.com/spec/v1
+oid sha256:34cd7e60aeff28744c657de7a3dc64e872d506741de66987f3426f2b79f88017
+size 1270727""",
+    "version-RFB-640.onnx": """version https://git-lfs.github.com/spec/v1
+oid sha256:8f4c659275977e7a3bfbfa339a9c769ad793df50f9c0baa8c14b11baa1646430
+size 1588012""",
 }
 
 
@@ -48,7 +54,8 @@ def test_each_network_is_asked_for_at_its_own_repository_first_and_then_at_the_l
         first, second = network.sources
         assert first == f"https://huggingface.co/onnxmodelzoo/{stem}/resolve/main/{network.file}"
         assert second.startswith("https://huggingface.co/onnxmodelzoo/legacy_models/resolve/main/validated/vision/")
-        assert second.endswith(f"/age_gender/models/{network.file}")
+        folder = "ultraface" if network.file.startswith("version-RFB") else "age_gender"
+        assert second.endswith(f"/body_analysis/{folder}/models/{network.file}")
 
 
 # ---------------------------------------------------------------------- a server that misbehaves on demand
@@ -197,7 +204,7 @@ def test_all_are_fetched_at_once_and_not_again(published, serve, server):
     serve("good")
     assert cli.main(["fetch", "--all"]) == 0
     assert cli.main(["fetch", "--all"]) == 0
-    assert len(server.requests) == 3
+    assert len(server.requests) == len(zoo.PUBLISHED)
 
 
 @pytest.mark.parametrize("manners", [["redirect"], ["slow"], ["gone", "good"], ["wrong", "good"], ["short", "good"]])
@@ -398,11 +405,7 @@ def test_models_tells_what_is_here_and_where(published, serve, capsys):
     zoo.fetch(NAME)
     assert cli.main(["models", "--json"]) == 0
     listed = {network["name"]: network for network in json.loads(capsys.readouterr().out)}
-    assert {name: network["here"] for name, network in listed.items()} == {
-        "age-chalearn": False,
-        "age-imdb-wiki": True,
-        "gender-imdb-wiki": False,
-    }
+    assert {name: network["here"] for name, network in listed.items()} == {name: name == NAME for name in zoo.PUBLISHED}
     assert listed[NAME]["path"] == str(zoo.published(NAME).path)
     assert listed[NAME]["verified"] == zoo.record(NAME).verified
     assert listed[NAME]["licence"] == "Apache-2.0"

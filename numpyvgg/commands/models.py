@@ -28,8 +28,8 @@ def run(args: argparse.Namespace) -> int:
     print()
     for network in PUBLISHED.values():
         print(f"{network.name}: {network.file}, sha256 {network.sha256}")
-    first, *_ = PUBLISHED.values()
-    print(f"Licence {first.licence}. {first.reference}")
+    for licence, reference in dict.fromkeys((network.licence, network.reference) for network in PUBLISHED.values()):
+        print(f"Licence {licence}. {reference}")
     print(f"Kept in {cache_folder()}")
     return 0
 
