@@ -107,6 +107,7 @@ class SessionOptions:
         self.enable_mem_pattern = True
         self.enable_mem_reuse = True
         self.use_deterministic_compute = False
+        self.use_per_session_threads = True
         self.log_severity_level = -1
         self.log_verbosity_level = 0
         self.logid = ""
