@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
+
+import numpy as np
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], right: str = "") -> str:
@@ -37,3 +40,27 @@ def human_bytes(count: int) -> str:
 def shape_text(shape: Sequence[object]) -> str:
     """``64 x 224 x 224``."""
     return " x ".join(map(str, shape))
+
+
+def _blocks() -> str:
+    """Characters of nine heights, from nothing to full, that the terminal can show."""
+    blocks = " ▁▂▃▄▅▆▇█"
+    try:
+        blocks.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:  # a terminal that has letters only
+        blocks = " .:-=+*#@"
+    return blocks
+
+
+def sparkline(heights: Iterable[float]) -> str:
+    """One character for each height; the tallest is a full block."""
+    return bar_chart(heights, 1)[0]
+
+
+def bar_chart(heights: Iterable[float], lines: int) -> list[str]:
+    """Vertical bars, one character wide, on so many lines of text; the tallest reaches the top."""
+    blocks = _blocks()
+    values = np.fromiter(heights, float)
+    eighths = np.rint(values / max(values.max(initial=0), 1e-300) * lines * 8).astype(int)
+    rows = [(eighths - 8 * line).clip(0, 8) for line in reversed(range(lines))]
+    return ["".join(blocks[eighth] for eighth in row) for row in rows]

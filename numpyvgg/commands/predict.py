@@ -18,6 +18,7 @@ from tqdm import tqdm
 from ..dex import CHANNELS, Age, Answer, Gender, load_image
 from ..errors import ArgumentError, ImageError
 from ..predictor import DEX_MODELS, SMALL_MODELS, Prediction, Predictor, default_models
+from ..text import sparkline
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -181,11 +182,5 @@ def _label(given: Answer, index: int) -> str:
 def age_chart(probabilities: np.ndarray) -> list[str]:
     """A bar chart of an age distribution in two lines: bars of two years each, and the years under them."""
     pairs = np.append(probabilities, 0).reshape(-1, 2).sum(axis=1)  # [51]: 0-1, 2-3, ..., 100
-    bars = " ▁▂▃▄▅▆▇█"
-    try:
-        bars.encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:  # a terminal that has letters only
-        bars = " .:-=+*#@"
-    heights = np.rint(pairs / pairs.max() * (len(bars) - 1)).astype(int)
     years = "".join(f"{year:<5}" for year in range(0, 101, 10))
-    return ["".join(bars[height] for height in heights).rstrip(), years.rstrip()]
+    return [sparkline(pairs).rstrip(), years.rstrip()]
