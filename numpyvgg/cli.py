@@ -19,6 +19,7 @@ COMMANDS: dict[str, str] = {
     "demo": "run a photograph through a full-size network with random weights",
     "predict": "tell age and gender from photographs",
     "inspect": "show what is in a network's file",
+    "explain": "show what each layer makes of a photograph, and where the answer comes from",
     "models": "list the published networks, and which of them are on this machine",
     "fetch": "bring published networks to this machine",
 }
