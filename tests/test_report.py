@@ -12,7 +12,7 @@ from conftest import PORTRAIT
 from make_standin import Layout, standin_model
 from numpy.lib.stride_tricks import sliding_window_view
 
-from numpyvgg import VGG16
+from numpyvgg import VGG
 from numpyvgg.cli import main
 from numpyvgg.dex import load_image, to_tensor
 from numpyvgg.errors import ArgumentError
@@ -27,8 +27,8 @@ from numpyvgg.text import bar_chart, sparkline
 SMALL = Layout(batch="N")
 
 
-def small_network(classes: int = 101, dtype: str = "float32") -> VGG16:
-    return VGG16.from_onnx(standin_model(SMALL, classes=classes), dtype=dtype)
+def small_network(classes: int = 101, dtype: str = "float32") -> VGG:
+    return VGG.from_onnx(standin_model(SMALL, classes=classes), dtype=dtype)
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +46,9 @@ def explanations():
 # ---------------------------------------------------------------------- gradients
 
 
-def head(net: VGG16, x: np.ndarray) -> float:
+def head(net: VGG, x: np.ndarray) -> float:
     """The score as a function of conv5_3's output, by the textbook's forward operations."""
-    fc6, fc7, fc8 = ([a.astype(x.dtype) for a in p.load()] for p in net.layers if p.op_type == "Gemm" and p.load)
+    fc6, fc7, fc8 = ([a.astype(x.dtype) for a in p.load()] for p in net.layers if p.place.startswith("fc") and p.load)
     y = max_pool(x, (2, 2), strides=(2, 2)).reshape(1, -1)
     y = relu(linear(y, *fc6, transB=1))
     y = relu(linear(y, *fc7, transB=1))
@@ -154,6 +154,16 @@ def test_the_layers_are_the_sixteen_and_five_poolings_with_the_values_of_the_for
         loudest = np.sqrt((after[0].reshape(len(after[0]), -1) ** 2).mean(axis=1))
         assert loudest[view.channels[0]] == pytest.approx(loudest.max(), rel=1e-6)
         np.testing.assert_array_equal(view.maps, after[0][view.channels])
+
+
+def test_a_fully_convolutional_file_that_ends_with_the_scores_is_explained_alike(portrait):
+    _, wanted = watch(small_network(), portrait)
+    other = VGG.from_onnx(standin_model(Layout(batch="N", head="Conv", softmax=False)))
+    views, values = watch(other, portrait)
+    assert views[-1].values.shape == (101,)
+    np.testing.assert_allclose(values["prob"], wanted["prob"], atol=1e-6)
+    gradients = [backward(small_network(), wanted), backward(other, values)]
+    np.testing.assert_allclose(gradients[0]["relu5_3"], gradients[1]["relu5_3"], atol=1e-5)
 
 
 def test_a_histogram_counts_as_numpy_does():

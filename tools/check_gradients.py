@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from numpyvgg import VGG16
+from numpyvgg import VGG
 from numpyvgg.dex import load_image, to_tensor
 from numpyvgg.report import watch
 from numpyvgg.report.gradients import backward
@@ -24,9 +24,9 @@ from numpyvgg.text import table
 LIMIT = 1e-4
 
 
-def autograd(net: VGG16, relu5_3: np.ndarray) -> dict[str, np.ndarray]:
+def autograd(net: VGG, relu5_3: np.ndarray) -> dict[str, np.ndarray]:
     """The same gradients as `backward`'s, from conv5_3's output on by PyTorch alone."""
-    weights = {p.place: [torch.tensor(a) for a in p.load()] for p in net.layers if p.op_type == "Gemm" and p.load}
+    weights = {p.place: [torch.tensor(a) for a in p.load()] for p in net.layers if p.place.startswith("fc") and p.load}
     values = {"relu5_3": torch.tensor(relu5_3, requires_grad=True)}
     values["pool5"] = F.max_pool2d(values["relu5_3"], 2)
     values["fc6"] = F.linear(values["pool5"].flatten(1), *weights["fc6"])
@@ -53,7 +53,7 @@ def main() -> int:
     parser.add_argument("network")
     parser.add_argument("image")
     args = parser.parse_args()
-    net = VGG16.from_onnx(args.network)
+    net = VGG.from_onnx(args.network)
     _, values = watch(net, to_tensor(load_image(args.image)))
     ours, theirs = backward(net, values), autograd(net, values["relu5_3"])
     rows, worst = [], 0.0

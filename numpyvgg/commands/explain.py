@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..cache import written_whole
 from ..dex import CHANNELS, answer, load_image, to_tensor
 from ..errors import ArgumentError
 from ..onnx_file import read_onnx
-from ..predictor import DEFAULT_MODELS, Predictor
+from ..predictor import DEX_MODELS
 from ..report import explain, watch
 from ..report.terminal import answer_chart, layer_table
 from ..text import human_bytes
-from ..zoo import find
+from ..vgg16 import VGG
+from ..zoo import PUBLISHED, find, require
 
 _STANDIN = (
     "These weights are random: the network is a stand-in of the published one's shape. The pictures show how it "
@@ -28,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|PATH",
         action="append",
         help="a network; the first is shown layer by layer, of others the answer and where they looked; "
-        f"default: {' and '.join(DEFAULT_MODELS)}",
+        f"default: {' and '.join(DEX_MODELS)}",
     )
     parser.add_argument("--channels", choices=CHANNELS, default="bgr", help="the order that the networks take (bgr)")
     form = parser.add_mutually_exclusive_group(required=True)
@@ -44,9 +46,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _networks(names: Sequence[str]) -> dict[str, VGG]:
+    require([name for name in names if name in PUBLISHED])
+    return {name: VGG.from_onnx(find(name)) for name in names}
+
+
 def _print_text(args: argparse.Namespace) -> None:
     x = to_tensor(load_image(args.image), args.channels)
-    networks = Predictor(args.model or DEFAULT_MODELS, args.channels).networks
+    networks = _networks(args.model or DEX_MODELS)
     for number, (name, net) in enumerate(networks.items()):
         if number == 0:
             views, values = watch(net, x)
@@ -71,7 +78,7 @@ def _page(args: argparse.Namespace) -> str:
     from ..report.page import render
 
     image = load_image(args.image)
-    networks = Predictor(args.model or DEFAULT_MODELS, args.channels).networks
+    networks = _networks(args.model or DEX_MODELS)
     standin = any(read_onnx(find(name)).producer.startswith("numpyvgg-standin") for name in networks)
     return render(
         [explain(net, image, channels=args.channels) for net in networks.values()],

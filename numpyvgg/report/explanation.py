@@ -10,33 +10,26 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..dex import Answer, answer, load_image, to_tensor
-from ..vgg16 import VGG16, Layer
+from ..layers import softmax
+from ..recognise import Layer
+from ..vgg16 import VGG
 from .gradients import backward, grad_cam
 from .occlusion import occlusion
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from ..faces import Face
+
 MAPS = 16  # feature maps shown of each layer
 BINS = 48
 #: values that the backward pass and the list of fc7's units need
 _KEPT = ("relu5_3", "pool5", "relu6", "relu7", "fc8", "prob")
-
-
-class Face(Protocol):
-    """What a page needs of a `numpyvgg.faces.Face`."""
-
-    @property
-    def crop(self) -> np.ndarray: ...  # uint8 [224, 224, 3], RGB
-    @property
-    def box(self) -> np.ndarray: ...  # [4, 2], corners in the photograph
-    @property
-    def angle(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -138,7 +131,7 @@ class Explanation:
     seconds : float
         One forward pass, undisturbed by looking at its layers.
     layers : list of LayerView
-        The 13 convolutions, 5 poolings and 3 fully connected layers, in order.
+        The convolutions (13 in VGG-16), 5 poolings and 3 fully connected layers, in order.
     filters : ndarray [64, 3, 3, 3]
         conv1_1's weights, their channels in RGB order.
     answer : Age, Gender or Ranking
@@ -164,7 +157,7 @@ class Explanation:
 
 
 def explain(
-    net: VGG16,
+    net: VGG,
     image: str | os.PathLike[str] | np.ndarray | Image.Image,
     *,
     face: Face | None = None,
@@ -176,7 +169,7 @@ def explain(
 
     Parameters
     ----------
-    net : VGG16
+    net : VGG
     image : path, Pillow image, or ndarray of uint8 in RGB order
         The photograph; see `numpyvgg.dex.load_image`.
     face : Face, optional
@@ -215,12 +208,12 @@ def explain(
     )
 
 
-def watch(net: VGG16, x: np.ndarray) -> tuple[list[LayerView], dict[str, np.ndarray]]:
+def watch(net: VGG, x: np.ndarray) -> tuple[list[LayerView], dict[str, np.ndarray]]:
     """Run the network on one image and look at every layer.
 
     Parameters
     ----------
-    net : VGG16
+    net : VGG
     x : ndarray [1, 3, 224, 224]
 
     Returns
@@ -230,24 +223,28 @@ def watch(net: VGG16, x: np.ndarray) -> tuple[list[LayerView], dict[str, np.ndar
         By place, those that `gradients.backward` needs, ``fc8`` and ``prob``.
     """
     net(x)  # reads the weights from the disk, which is no layer's own time
-    views, values = [], {}
+    views: list[LayerView] = []
+    values: dict[str, np.ndarray] = {}
     receptive_field = ReceptiveField()
     pending: tuple[Layer, np.ndarray, float] | None = None  # a layer whose ReLU comes next
     for layer, value, seconds in _timed(net, x):
+        if layer.place.startswith(("fc", "relu6", "relu7")):  # [N, M], though a file may have it [N, M, 1, 1]
+            value = value.reshape(len(value), -1)
         if layer.place in _KEPT:
             values[layer.place] = value
         receptive_field = _field_after(layer, receptive_field)
-        if layer.op_type in ("Conv", "Gemm") and layer.place != "fc8":
+        if layer.place.startswith(("conv", "fc")) and layer.place != "fc8":
             pending = layer, value, seconds
-        elif layer.op_type == "Relu":
+        elif layer.place.startswith("relu"):
             assert pending is not None
             views.append(_view(pending[0], pending[2] + seconds, pending[1], value, receptive_field))
-        elif layer.op_type != "Softmax":
+        elif layer.place != "prob":
             views.append(_view(layer, seconds, value, None, receptive_field))
+    values.setdefault("prob", softmax(values["fc8"], axis=1))  # a file may end with the scores
     return views, values
 
 
-def _timed(net: VGG16, x: np.ndarray) -> Iterator[tuple[Layer, np.ndarray, float]]:
+def _timed(net: VGG, x: np.ndarray) -> Iterator[tuple[Layer, np.ndarray, float]]:
     """Each operation of the forward pass with its seconds; what the caller does in between does not count."""
     operations = net.trace_layers(x)
     while True:
@@ -259,16 +256,16 @@ def _timed(net: VGG16, x: np.ndarray) -> Iterator[tuple[Layer, np.ndarray, float
         yield layer, value, time.perf_counter() - start
 
 
-def _seconds(net: VGG16, x: np.ndarray) -> float:
+def _seconds(net: VGG, x: np.ndarray) -> float:
     start = time.perf_counter()
     net(x)
     return time.perf_counter() - start
 
 
 def _field_after(layer: Layer, before: ReceptiveField) -> ReceptiveField:
-    if layer.op_type == "Conv":
+    if layer.place.startswith("conv"):
         return before.after(kernel=3, stride=1, pad=1)
-    if layer.op_type == "MaxPool":
+    if layer.place.startswith("pool"):
         return before.after(kernel=2, stride=2, pad=0)
     if layer.place == "fc6":
         return before.after(kernel=7, stride=1, pad=0)
@@ -327,7 +324,7 @@ def histogram(values: np.ndarray, bins: int = BINS) -> tuple[np.ndarray, np.ndar
     return np.bincount(index.clip(0, bins - 1), minlength=bins), edges
 
 
-def _filters(net: VGG16, channels: str) -> np.ndarray:
+def _filters(net: VGG, channels: str) -> np.ndarray:
     first = net.layers[0]
     assert first.load is not None
     weight = first.load()[0]

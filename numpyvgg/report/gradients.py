@@ -23,7 +23,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..vgg16 import VGG16
+from ..vgg16 import VGG
 
 
 def linear_backward(dy: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -112,12 +112,12 @@ def score_gradient(probabilities: np.ndarray) -> np.ndarray:
 # ---------------------------------------------------------------------- backward
 
 
-def backward(net: VGG16, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def backward(net: VGG, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The gradient of the score with respect to every value from conv5_3's ReLU to fc8.
 
     Parameters
     ----------
-    net : VGG16
+    net : VGG
     values : mapping of str to ndarray
         The forward pass's values by place: ``relu5_3``, ``pool5``, ``relu6``, ``relu7`` and ``prob`` are used.
 
@@ -126,7 +126,7 @@ def backward(net: VGG16, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarr
     dict of str to ndarray
         By place, each in its value's shape: ``fc8``, ``relu7``, ``fc7``, ``relu6``, ``fc6``, ``pool5``, ``relu5_3``.
     """
-    weights = {layer.place: layer.load()[0] for layer in net.layers if layer.op_type == "Gemm" and layer.load}
+    weights = {layer.place: layer.load()[0] for layer in net.layers if layer.place.startswith("fc") and layer.load}
     gradients = {"fc8": score_gradient(values["prob"])}
     gradients["relu7"] = linear_backward(gradients["fc8"], weights["fc8"])
     gradients["fc7"] = relu_backward(gradients["relu7"], values["relu7"])

@@ -12,19 +12,19 @@ from __future__ import annotations
 import numpy as np
 from tqdm import tqdm
 
-from ..vgg16 import VGG16
+from ..vgg16 import VGG
 from .gradients import score
 
 PATCH, STRIDE = 56, 28  # pixels of 224: seven places along each side
 BATCH = 7  # images in one forward pass: one row of places
 
 
-def occlusion(net: VGG16, x: np.ndarray) -> np.ndarray:
+def occlusion(net: VGG, x: np.ndarray) -> np.ndarray:
     """How much each part of an image raises the score.
 
     Parameters
     ----------
-    net : VGG16
+    net : VGG
     x : ndarray [1, 3, 224, 224]
 
     Returns

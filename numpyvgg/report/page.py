@@ -16,6 +16,7 @@ import numpy as np
 
 from ..dex import Age, Gender
 from ..errors import ArgumentError, MissingExtraError
+from ..recognise import Layer
 from ..text import human_bytes
 from .explanation import Explanation, LayerView
 from .occlusion import spread
@@ -28,6 +29,7 @@ except ImportError as error:
     raise MissingExtraError(f"the page needs {error.name}: pip install 'numpyvgg[report]'") from None
 
 _TINTS = {"blue": (0.5, 0.68, 1.0), "green": (0.55, 0.95, 0.6), "red": (1.0, 0.58, 0.52)}
+_DEPTHS = {11: ("11", "eleven"), 13: ("13", "thirteen"), 16: ("16", "sixteen"), 19: ("19", "nineteen")}
 _WORDS = {  # what is explained, what raises and what lowers it, and its unit
     Age: ("the expected age", "older", "younger", "years"),
     Gender: ("gender", "male", "female", "in log-odds"),
@@ -62,6 +64,7 @@ def render(explanations: Sequence[Explanation], names: Sequence[str], title: str
     first = explanations[0]
     return environment.get_template("page.html").render(
         title=title,
+        depth=_DEPTHS[sum(bool(view.layer.weight_shape) for view in first.layers)],
         note=note,
         style=_read("page.css"),
         photograph=_Photograph.of(first),
@@ -158,7 +161,7 @@ def _drawing(explanation: Explanation) -> list[dict[str, Any]]:
         channels, rows = (*view.layer.output_shape, 1)[:2]
         if rows == 1:
             channels, rows = min(channels, 512), max(1, channels // 512)
-        blocks.append({"place": view.layer.place, "kind": view.layer.op_type, "channels": channels, "rows": rows})
+        blocks.append({"place": view.layer.place, "kind": _kind(view.layer), "channels": channels, "rows": rows})
     return blocks
 
 
@@ -176,22 +179,25 @@ def _totals(explanation: Explanation) -> dict[str, Any]:
 
 
 def _layer(view: LayerView) -> dict[str, Any]:
-    shape = view.layer.output_shape
+    shape = view.layer.output_shape if view.values is None else view.values.shape
     high = float(np.quantile(view.maps, 0.999)) if view.maps.ndim == 3 else 0.0
     maps = [] if view.maps.ndim == 1 else [pictures.values(each, high) for each in view.maps]
     below = int((view.edges[1:] <= 0).sum())  # bins whose values the ReLU sets to zero
     size = view.receptive_field.size
-    side = view.layer.weight_shape[1] if view.layer.weight_shape else 0
+    weight_shape = view.layer.weight_shape
+    inputs = (
+        math.prod(weight_shape[1:]) if view.values is not None else (0, *weight_shape[1:2])[-1]
+    )  # units, or channels
     return {
         "view": view,
         "place": view.layer.place,
         "block": _block(view.layer.place),
-        "kind": view.layer.op_type,
+        "kind": _kind(view.layer),
         "shape": " × ".join(map(str, shape)),
-        "inputs": side,
-        "weight": " × ".join(map(str, view.layer.weight_shape)),
+        "inputs": inputs,
+        "weight": " × ".join(map(str, weight_shape)),
         "weight_bytes": 4 * view.layer.parameters,
-        "columns_bytes": 4 * 9 * side * math.prod(shape[1:]) if view.layer.op_type == "Conv" else 0,
+        "columns_bytes": 4 * 9 * inputs * math.prod(shape[1:]) if view.layer.place.startswith("conv") else 0,
         "maps": list(zip(view.channels.tolist(), maps, strict=False)),
         "strip": _strip(view),
         "negative": [*view.counts[:below].tolist(), *[0] * (len(view.counts) - below)],
@@ -201,6 +207,11 @@ def _layer(view: LayerView) -> dict[str, Any]:
         "field": size if size <= 224 else None,
         "square": _square(view),
     }
+
+
+def _kind(layer: Layer) -> str:
+    """The style sheet's name for it, whatever operator the file uses."""
+    return {"conv": "Conv", "pool": "MaxPool"}.get(layer.place[:4], "Gemm")
 
 
 def _block(place: str) -> str:
