@@ -157,12 +157,17 @@ class OnnxModel:
         return self.opset_imports[""]
 
     def constant(self, name: str) -> np.ndarray | None:
-        """The value of a tensor that is fixed in the file: an initializer, or what a Constant node says; else None."""
+        """The value of a tensor that is fixed in the file: an initializer, or what a Constant node says; else None.
+
+        PyTorch writes equal tensors once and hands them on through Identity nodes; those are followed.
+        """
         if name in self.initializers:
             return self.initializers[name]
         for node in self.nodes:
-            if node.op_type == "Constant" and name in node.outputs:
+            if name in node.outputs and node.op_type == "Constant":
                 return constant_value(node)
+            if name in node.outputs and node.op_type == "Identity":
+                return self.constant(node.inputs[0])
         return None
 
     def constant_shape(self, name: str) -> tuple[int, ...] | None:
@@ -215,7 +220,7 @@ def read_onnx(model: str | os.PathLike[str] | bytes | SerializableModel) -> Onnx
 
 
 def _read_model(source: Source, folder: Path | None) -> OnnxModel:
-    _refuse_other_files(source)
+    refuse_other_files(source, "an ONNX file")
     model = Message.root(source, "ModelProto")
     if not model.has(7):
         model.fail("there is no graph; is this an ONNX file?", 0)
@@ -246,7 +251,7 @@ def _read_model(source: Source, folder: Path | None) -> OnnxModel:
     )
 
 
-def _refuse_other_files(source: Source) -> None:
+def refuse_other_files(source: Source, wanted: str) -> None:
     """Name the files that people have instead of a model, and how to come by the model."""
     head = bytes(source.data[:256]).lstrip()
     if head.startswith(b"version https://git-lfs"):
@@ -256,7 +261,7 @@ def _refuse_other_files(source: Source) -> None:
         )
     if head[:1] == b"<" or head[:2] == b"PK" or (head and all(32 <= b < 127 or b in b"\t\r\n" for b in head)):
         kind = "a web page" if head[:1] == b"<" else "a zip archive" if head[:2] == b"PK" else "a text file"
-        raise ModelFormatError(f"{source.name}: byte 0: this is {kind}, not an ONNX file")
+        raise ModelFormatError(f"{source.name}: byte 0: this is {kind}, not {wanted}")
 
 
 def _domain(name: str) -> str:

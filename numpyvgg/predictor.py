@@ -16,7 +16,7 @@ from .dex import CHANNELS, Answer, answer, load_image, to_tensor
 from .errors import ArgumentError
 from .small import SMALL
 from .vgg16 import VGG
-from .zoo import PUBLISHED, find, require
+from .zoo import PUBLISHED, open_model, require
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -82,7 +82,7 @@ class Predictor:
 
 def _vgg(name: str, channels: str) -> Callable[[Image.Image], Answer]:
     """A VGG network as a function from an image to an answer."""
-    network = VGG.from_onnx(find(name))
+    network = VGG.from_onnx(open_model(name))
     return lambda image: answer(network(to_tensor(image, channels))[0])
 
 

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from .caffe_file import read_caffe
 from .errors import ArgumentError, UnsupportedModelError
 from .layers import Textbook, flatten, max_pool, relu, softmax
 from .onnx_file import OnnxModel, SerializableModel, read_onnx
@@ -127,6 +128,23 @@ class VGG:
         layers, input_shape = recognise(model)
         cls._check_configuration(configuration(layers), model.path)
         return cls(layers, input_shape, Textbook(), np.dtype(dtype))
+
+    @classmethod
+    def from_caffe(cls, path: str | os.PathLike[str], **options: Any) -> Self:
+        """Find the network in a Caffe model (``.caffemodel``), as the DEX networks were first published.
+
+        Parameters
+        ----------
+        path : path
+        **options
+            As for `from_onnx`.
+
+        Raises
+        ------
+        ModelFormatError, UnsupportedModelError, ArgumentError
+            As `from_onnx`.
+        """
+        return cls.from_onnx(read_caffe(path), **options)
 
     @classmethod
     def _check_configuration(cls, found: str, path: str) -> None:

@@ -25,7 +25,9 @@ from tqdm import tqdm
 from tqdm.utils import CallbackIOWrapper
 
 from .cache import cache_folder, written_whole
+from .caffe_file import read_model
 from .errors import ArgumentError, FetchError, MissingExtraError
+from .onnx_file import OnnxModel
 from .text import human_bytes
 
 #: Where a file is asked for, in this order
@@ -217,6 +219,11 @@ def find(model: str | os.PathLike[str]) -> Path:
     if record(name) is None:
         _verify_in_place(PUBLISHED[name])
     return PUBLISHED[name].path
+
+
+def open_model(model: str | os.PathLike[str]) -> OnnxModel:
+    """Read a network that is given by its name or its path, an ONNX or a Caffe file; see `find` and `read_model`."""
+    return read_model(find(model))
 
 
 def require(names: list[str]) -> None:

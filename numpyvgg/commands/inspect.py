@@ -9,18 +9,19 @@ from dataclasses import asdict
 from typing import Any
 
 from ..errors import UnsupportedModelError
-from ..onnx_file import OnnxModel, read_onnx
+from ..onnx_file import OnnxModel
 from ..recognise import Layer, recognise
 from ..text import human_bytes, shape_text, table
+from ..zoo import open_model
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", metavar="PATH", help="an ONNX file")
+    parser.add_argument("path", metavar="NAME|PATH", help="a published network, an ONNX file or a Caffe model")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
 def run(args: argparse.Namespace) -> int:
-    model = read_onnx(args.path)
+    model = open_model(args.path)
     try:
         layers, _ = recognise(model)
     except UnsupportedModelError as error:
