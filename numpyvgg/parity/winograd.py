@@ -1,0 +1,115 @@
+"""What a Winograd kernel's rounding looks like: its bound, and the pattern by which it gives itself away.
+
+Winograd's F(m x m, 3 x 3) (Lavin & Gray 2016) computes a tile of m x m outputs from a = m + 2 input pixels a side as
+
+    Y = A^T [ sum over channels of (G g G^T) * (B^T d B) ] A
+
+with fewer multiplications, but of transformed numbers. Their sum is the convolution only in exact arithmetic: large
+terms cancel, and what they were rounded by stays. So `bounds.sum_bound` with the convolution's own magnitude does not
+hold for it. The argument behind that bound does (each output is a sum over paths), with the magnitude that its paths
+have:
+
+    T = |A^T| [ sum over channels of (|G| |g| |G|^T) * (|B^T| |d| |B|) ] |A|
+
+and n = C + 4a + 9 roundings on a path: along each of two axes a for the input's transform (products and sums), a for
+the output's and 4 for the weights' (3, and one for constants like 1/6), then the product, C - 1 additions and the
+bias. Barabasz et al. 2020 derive such bounds with matrix norms; element by element they are smaller and as cheap.
+
+T is up to 250 times the convolution's for m = 4, and more for 6: such a bound alone would also excuse a kernel that
+computes in bfloat16. Hence the second condition. Rows of A^T differ in size (1 1 1 1 1 0 to 0 1 -1 8 -8 1 for m = 4),
+so an output's error depends on where in its tile it lies: errors of a Winograd kernel repeat every m pixels, those of
+other kernels, whatever their precision, do not. `tile_size` looks for that.
+
+Sources
+-------
+Andrew Lavin and Scott Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016.
+Barbara Barabasz, Andrew Anderson, Kirk M. Soodhalter and David Gregg, "Error Analysis and Improving the Accuracy of
+Winograd Convolution for Deep Neural Networks", ACM Transactions on Mathematical Software 46(4), 2020.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .bounds import Bound, sum_bound
+
+#: Tile size m -> the points at which polynomials are evaluated; infinity is the last one everywhere. F(2 x 2, 3 x 3) is
+#: not among them: its transforms hold only 0, 1 and 1/2, and its errors are no larger than those of a plain sum.
+POINTS = {4: (0, 1, -1, 2, -2), 6: (0, 1, -1, 2, -2, 0.5, -0.5)}
+
+
+def transforms(m: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A^T [m, a], G [a, 3] and B^T [a, a] of F(m, 3), a = m + 2.
+
+    Multiplying two polynomials of m and 3 coefficients by their values at a points is, transposed, the convolution
+    (Cook and Toom). Libraries scale rows of B^T up and of G down by the same factor, which leaves T as it is.
+    """
+    a = m + 2
+
+    def vandermonde(columns: int) -> np.ndarray:
+        rows = np.vander(POINTS[m], columns, increasing=True)
+        return np.vstack([rows, np.eye(columns)[-1]])  # at infinity only the leading coefficient counts
+
+    return vandermonde(m).T, vandermonde(3), np.linalg.inv(vandermonde(a)).T
+
+
+def bound(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, pads: list[int], m: int) -> Bound:
+    """The bounds of a 3x3 convolution with stride 1 by F(m x m, 3 x 3), tiles beginning at the first output.
+
+    Parameters
+    ----------
+    x : ndarray, float32 [N, C, H, W]
+    weight : ndarray, float32 [M, C, 3, 3]
+    bias : ndarray [M], optional
+    pads : list of int
+        (top, left, bottom, right)
+    """
+    at, g, bt = (np.abs(matrix).astype(np.float32) for matrix in transforms(m))
+    a, (n, channels, height, width) = m + 2, x.shape
+    out_h, out_w = height + pads[0] + pads[2] - 2, width + pads[1] + pads[3] - 2
+    rows, columns = -(-out_h // m), -(-out_w // m)
+    after_h, after_w = rows * m + 2 - height - pads[0], columns * m + 2 - width - pads[1]
+    padded = np.pad(np.abs(x), ((0, 0), (0, 0), (pads[0], after_h), (pads[1], after_w)))
+    tiles = np.lib.stride_tricks.sliding_window_view(padded, (a, a), axis=(2, 3))[:, :, ::m, ::m]
+
+    d = bt @ tiles.transpose(0, 2, 3, 1, 4, 5).reshape(-1, channels, a, a) @ bt.T  # [tiles, C, a, a]
+    u = g @ np.abs(weight) @ g.T  # [M, C, a, a]
+    products = d.transpose(2, 3, 0, 1) @ u.transpose(2, 3, 1, 0)  # [a, a, tiles, M]
+    y = at @ products.transpose(2, 3, 0, 1) @ at.T  # [tiles, M, m, m]
+    y = y.reshape(n, rows, columns, -1, m, m).transpose(0, 3, 1, 4, 2, 5).reshape(n, -1, rows * m, columns * m)
+    magnitude = y[:, :, :out_h, :out_w]
+    if bias is not None:
+        magnitude = magnitude + np.abs(bias).reshape(-1, 1, 1)
+    largest = max(1.0, float(padded.max()), float(np.abs(weight).max()))
+    return sum_bound(magnitude, channels + 4 * a + 9, x.dtype, largest, paths=channels * 9 * a**4)
+
+
+def tile_size(error: np.ndarray, magnitude: np.ndarray) -> int | None:
+    """The tile size m whose pattern the errors of a 3x3 convolution show; None where they show none.
+
+    Parameters
+    ----------
+    error : ndarray [N, M, H, W]
+    magnitude : ndarray [N, M, H, W]
+        The convolution's own; errors are taken relative to it, so that neither the image nor its borders show.
+    """
+    relative = np.divide(error, magnitude, out=np.zeros_like(error), where=magnitude > 0)
+    power = np.square(relative).mean(axis=(0, 1))  # [H, W]
+    likeness = {m: _likeness(power, m) for m in POINTS}
+    best = max(likeness, key=lambda m: likeness[m])
+    return best if likeness[best] > 0.8 else None
+
+
+def _likeness(power: np.ndarray, m: int) -> float:
+    """Correlation of the errors' logarithms with those that theory expects at each place in a tile.
+
+    An error made at point k in the transformed domain is proportional to the row norms of B^T and G there, and
+    reaches output i by A^T[i, k]; over random images and weights their squares add up.
+    """
+    height, width = (size // m * m for size in power.shape)
+    seen = power[:height, :width].reshape(height // m, m, width // m, m).mean(axis=(0, 2))  # [m, m]
+    if min(height, width) < 2 * m or seen.min() == 0 or seen.max() < 4 * seen.min():
+        return 0.0  # too small to tell, or too even: theory expects the largest to be a hundred times the smallest
+    at, g, bt = transforms(m)
+    expected = np.square(at) @ (np.square(bt).sum(axis=1) * np.square(g).sum(axis=1))
+    return float(np.corrcoef(np.log(seen).ravel(), np.log(np.outer(expected, expected)).ravel())[0, 1])
