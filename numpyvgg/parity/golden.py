@@ -1,0 +1,189 @@
+"""Golden tensors: every layer's input and output in files that other people's tools read.
+
+ONNX keeps the test data of its operators and models in folders ``test_data_set_0``, ``test_data_set_1``, ... of
+``input_0.pb`` and ``output_0.pb``, one TensorProto each. Written here are one such folder for the network and one for
+each layer, and the same tensors once more as one ``.npz``::
+
+    DIR/test_data_set_0/input_0.pb  output_0.pb
+    DIR/conv1_1/test_data_set_0/input_0.pb  output_0.pb
+    DIR/test_data_set_0.npz                             every tensor under its name in the graph
+
+Each output is what the layer makes of the input beside it, computed in float64 and rounded once to float32: no float32
+runtime can be nearer to the exact layer.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from ..errors import ArgumentError, ModelFormatError
+from ..onnx_file import OnnxModel, read_onnx
+from ..onnx_tensor import StoredTensor
+from ..wire import Message, Source, bytes_field, integer_field, packed_varints
+from .compare import ModelLike
+from .graph import Graph
+from .operations import operation
+
+_DATA_TYPES = {"float32": 1, "float64": 11}  # TensorProto.DataType
+
+
+def tensor_proto(name: str, array: np.ndarray) -> bytes:
+    """An array as the bytes of a TensorProto, its numbers in raw_data.
+
+    Parameters
+    ----------
+    array : ndarray of float32 or float64
+    """
+    data = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
+    dims = bytes_field(1, packed_varints(array.shape))
+    return dims + integer_field(2, _DATA_TYPES[array.dtype.name]) + bytes_field(8, name) + bytes_field(9, data)
+
+
+def read_tensor_proto(path: str | os.PathLike[str]) -> tuple[str, np.ndarray]:
+    """Name and array of a file that holds a TensorProto.
+
+    Raises
+    ------
+    ModelFormatError
+        There is no such file, or something else in it.
+    """
+    tensor = StoredTensor(Message.root(Source.open(path), "TensorProto"), Path(path).parent)
+    return tensor.name, tensor.array()
+
+
+def write_golden(model: ModelLike, x: np.ndarray, folder: str | os.PathLike[str]) -> Path:
+    """Write every layer's input and output for a batch of images, one data set for each.
+
+    Parameters
+    ----------
+    model : path, bytes, onnx.ModelProto or OnnxModel
+    x : ndarray [N, ...]
+    folder : path
+        Made where it does not exist; a full-size network takes 330 MB an image.
+
+    Returns
+    -------
+    Path
+        The folder.
+    """
+    model = model if isinstance(model, OnnxModel) else read_onnx(model)
+    graph, folder = Graph(model), Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for i in tqdm(range(len(x)), unit="image", leave=False, disable=True if len(x) == 1 else None):
+            _write_data_set(graph, x[i : i + 1].astype(np.float32), folder, f"test_data_set_{i}")
+    except OSError as error:
+        raise ArgumentError(f"{error.filename or folder}: cannot be written: {error.strerror or error}") from None
+    return folder
+
+
+def _write_data_set(graph: Graph, x: np.ndarray, folder: Path, data_set: str) -> None:
+    outputs = {output.name for output in graph.model.outputs}
+    values, added = {graph.input: x}, set()
+    with zipfile.ZipFile(folder / f"{data_set}.npz", "w") as archive:
+        _write(folder / data_set / "input_0.pb", graph.input, x)
+        for node, value in graph.forward(x, np.float64, stored=np.float32):
+            name = node.outputs[0]
+            if not operation(graph.model, node).moves:
+                place = folder / re.sub(r"[^\w.-]+", "_", graph.name(node)).lstrip(".") / data_set
+                for side, tensor, array in (("input", node.inputs[0], values[node.inputs[0]]), ("output", name, value)):
+                    _write(place / f"{side}_0.pb", tensor, array)
+                    if tensor not in added:
+                        _add(archive, tensor, array)
+                        added.add(tensor)
+            if name in outputs:
+                _write(folder / data_set / "output_0.pb", name, value)
+            values[name] = value
+            graph.forget(values, node)
+
+
+def _write(path: Path, name: str, array: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(tensor_proto(name, array))
+
+
+def _add(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
+    """Add an array to an .npz; `numpy.savez` wants them all in memory at once, and none called "file"."""
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+        np.lib.format.write_array(file, array)
+
+
+# ---------------------------------------------------------------------- reading
+
+
+def read_golden(model: OnnxModel, folder: str | os.PathLike[str]) -> list[dict[str, np.ndarray]]:
+    """Read golden tensors, whoever made them.
+
+    Parameters
+    ----------
+    model : OnnxModel
+        Its names are what tensors are known by.
+    folder : path
+        Of ``test_data_set_*`` folders and ``.npz`` files, at the top and one level below; or an ``.npz``. A TensorProto
+        without a name is the network's input or output at the top, and that of the node whose name the folder has
+        below.
+
+    Returns
+    -------
+    list of dict
+        For each data set, arrays by the names of tensors (or nodes); the network's input is among them.
+
+    Raises
+    ------
+    ArgumentError
+        There are no such files, the network's input is not among them, or two files disagree about a tensor.
+    ModelFormatError
+        A file is damaged.
+    """
+    folder = Path(folder)
+    files = [folder] if folder.suffix == ".npz" else sorted([*folder.glob("**/*.npz"), *folder.glob("**/*.pb")])
+    graph = Graph(model)
+    sets: dict[str, dict[str, np.ndarray]] = {}
+    for path in files:
+        tensors = sets.setdefault(_data_set(path), {})
+        for name, array in (_read_npz(path) if path.suffix == ".npz" else _read_pb(graph, folder, path)).items():
+            if not np.array_equal(tensors.setdefault(name, array), array, equal_nan=True):
+                raise ArgumentError(f"{path}: {name!r} has other values than in the files before it in {folder}")
+    if not sets:
+        raise ArgumentError(f"{folder}: no golden tensors: no .npz, and no test_data_set_0/input_0.pb")
+    for name, tensors in sets.items():
+        if graph.input not in tensors:
+            raise ArgumentError(f"{folder}: {name} does not hold the network's input {graph.input!r}")
+    return [sets[name] for name in sorted(sets, key=lambda name: (len(name), name))]
+
+
+def _data_set(path: Path) -> str:
+    """``test_data_set_3`` for what lies in such a folder or is called so; other files are the first one's."""
+    for part in reversed(path.parts):
+        if match := re.fullmatch(r"(test_data_set_\d+)(\.npz)?", part):
+            return match[1]
+    return "test_data_set_0"
+
+
+def _read_npz(path: Path) -> Mapping[str, np.ndarray]:
+    try:
+        with np.load(path) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise ModelFormatError(f"{path}: not an .npz of arrays: {error}") from None
+
+
+def _read_pb(graph: Graph, folder: Path, path: Path) -> Mapping[str, np.ndarray]:
+    name, array = read_tensor_proto(path)
+    inputs, outputs = [graph.input], [output.name for output in graph.model.outputs]
+    if path.parent.parent != folder:
+        layer = path.parent.parent.name
+        nodes = [node for node in graph.nodes if layer in (graph.name(node), node.name, node.outputs[0])]
+        inputs, outputs = [node.inputs[0] for node in nodes], [node.outputs[0] for node in nodes]
+    match = re.fullmatch(r"(input|output)_(\d+)\.pb", path.name)
+    if not name and match:
+        names = inputs if match[1] == "input" else outputs
+        name = names[int(match[2])] if int(match[2]) < len(names) else ""
+    return {name: array} if name else {}
