@@ -18,6 +18,7 @@ from .errors import NumpyVggError
 COMMANDS: dict[str, str] = {
     "demo": "run a photograph through a full-size network with random weights",
     "predict": "tell age and gender from photographs",
+    "align": "find faces, turn them upright, crop them as the networks want them",
     "inspect": "show what is in a network's file",
     "explain": "show what each layer makes of a photograph, and where the answer comes from",
     "models": "list the published networks, and which of them are on this machine",

@@ -74,6 +74,24 @@ class Face:
     score: float
     found: bool = True
 
+    def __str__(self) -> str:
+        if not self.found:
+            return "no face found, the whole image"
+        across, down = np.linalg.norm(self.box[1] - self.box[0]), np.linalg.norm(self.box[3] - self.box[0])
+        x, y = self.box.mean(axis=0)
+        return f"{across:.0f}x{down:.0f} at ({x:.0f}, {y:.0f}), angle {self.angle:.1f}, score {self.score:.2f}"
+
+    def with_margin(self) -> Image.Image:
+        """The crop as an image."""
+        return Image.fromarray(self.crop)
+
+    def without_margin(self) -> Image.Image:
+        """The face alone, for networks that were trained without the margin; the whole image where there is no face."""
+        if not self.found:
+            return self.with_margin()
+        edge = SIZE * MARGIN / (1 + 2 * MARGIN)
+        return self.with_margin().crop((round(edge), round(edge), round(SIZE - edge), round(SIZE - edge)))
+
 
 class _Sighting(NamedTuple):
     """One detection in one turned picture, in the photograph's coordinates."""
@@ -437,6 +455,10 @@ def _suppress(
     )
     corners = [np.concatenate([k.centre - k.extent / 2, k.centre + k.extent / 2]) for k in kept]
     return np.reshape(corners, (-1, 4)), np.array([k.score for k in kept])
+
+
+#: for command lines
+DETECTOR_HELP = "what finds them: cascade (OpenCV's; the default), ultraface-320, ultraface-640 or an ONNX file"
 
 
 def load_detector(name: str) -> Detector:

@@ -14,12 +14,14 @@ import numpy as np
 
 from .dex import CHANNELS, Answer, answer, load_image, to_tensor
 from .errors import ArgumentError
-from .small import SMALL
+from .small import SMALL, SmallNetwork
 from .vgg16 import VGG
 from .zoo import PUBLISHED, open_model, require
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from .faces import Detector, Face
 
 #: The networks that answer where none are named: the paper's where they have been fetched, else those that come along
 DEX_MODELS = ("age-imdb-wiki", "gender-imdb-wiki")
@@ -39,9 +41,12 @@ class Prediction:
     ----------
     answers : dict of str to Answer
         For each network, by the name or path that it was given as: an `Age`, a `Gender` or a `Ranking`.
+    face : Face or None
+        Which face of the photograph it is about; None where nobody looked for faces.
     """
 
     answers: dict[str, Answer]
+    face: Face | None = None
 
     def __str__(self) -> str:
         return ", ".join(f"{given} ({network})" for network, given in self.answers.items())
@@ -78,6 +83,21 @@ class Predictor:
     def __call__(self, image: Image.Image) -> Prediction:
         """Ask each network about an image of mode RGB; see `numpyvgg.dex.load_image`."""
         return Prediction({name: network(image) for name, network in self.networks.items()})
+
+    def faces(self, photo: Image.Image, detector: Detector | None = None) -> list[Prediction]:
+        """Ask each network about each face of a photograph, turned upright and cropped; see `faces.align_faces`.
+
+        The networks of the paper get the face with its margin, the small ones without, as each was trained. Where there
+        is no face, all get the whole photograph.
+        """
+        from .faces import align_faces
+
+        predictions = []
+        for face in align_faces(photo, detector):
+            crops = face.with_margin(), face.without_margin()
+            answers = {name: net(crops[isinstance(net, SmallNetwork)]) for name, net in self.networks.items()}
+            predictions.append(Prediction(answers, face))
+        return predictions
 
 
 def _vgg(name: str, channels: str) -> Callable[[Image.Image], Answer]:

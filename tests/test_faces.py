@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import os
 from pathlib import Path
 
@@ -12,10 +15,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image, ImageDraw
 
-from numpyvgg import faces
+from numpyvgg import cli, faces
 from numpyvgg.dex import load_image
+from numpyvgg.draw import BOX, draw_faces, label
 from numpyvgg.errors import ImageError, MissingExtraError, UnsupportedModelError
-from numpyvgg.faces import CascadeDetector, UltraFaceDetector, align_faces, upright
+from numpyvgg.faces import CascadeDetector, Face, UltraFaceDetector, align_faces, upright
+from numpyvgg.predictor import Predictor
 
 PORTRAIT = Path(__file__).parents[1] / "numpyvgg" / "data" / "eileen_collins.jpg"
 HOPPER = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"  # US Navy, public domain
@@ -138,8 +143,8 @@ class RedCorner:
 
 @pytest.mark.parametrize("angle", [-100, -72, -60, -33, -5, 0, 8, 41, 60, 75, 90, 170, 180])
 def test_the_box_of_a_turned_face_is_in_the_photographs_own_coordinates(angle: float) -> None:
-    corners = turned_square((420, 300), 150, angle)
-    (face,) = align_faces(marked(corners, (900, 640)), RedCorner())
+    corners = turned_square((210, 150), 75, angle)
+    (face,) = align_faces(marked(corners, (450, 320)), RedCorner())
     assert face.found
     assert abs((face.angle - angle + 180) % 360 - 180) < 2.5
     np.testing.assert_allclose(face.box, corners, atol=4)
@@ -214,7 +219,7 @@ EYES = {PORTRAIT: ((202.5, 101), (246.8, 103.3)), HOPPER: ((219, 188), (306, 185
 
 
 @pytest.fixture(scope="session")
-def references(cascade: CascadeDetector) -> dict[Path, tuple[Image.Image, faces.Face]]:
+def references(cascade: CascadeDetector) -> dict[Path, tuple[Image.Image, Face]]:
     """Each photograph, small, and the face that is found in it as it is."""
     found = {}
     for path in EYES:
@@ -239,7 +244,7 @@ def turned(photo: Image.Image, angle: float) -> tuple[Image.Image, np.ndarray]:
     ids=lambda value: getattr(value, "stem", str(value)),
 )
 def test_a_turned_portraits_angle_is_found_within_5_degrees(
-    cascade: CascadeDetector, references: dict[Path, tuple[Image.Image, faces.Face]], path: Path, angle: float
+    cascade: CascadeDetector, references: dict[Path, tuple[Image.Image, Face]], path: Path, angle: float
 ) -> None:
     photo, reference = references[path]
     new, matrix = turned(photo, angle)
@@ -266,7 +271,7 @@ def test_every_face_of_a_group_is_found_at_its_own_angle(cascade: CascadeDetecto
 
 
 def test_boxes_are_in_the_coordinates_of_the_photograph_as_exif_turns_it(
-    cascade: CascadeDetector, references: dict[Path, tuple[Image.Image, faces.Face]], tmp_path: Path
+    cascade: CascadeDetector, references: dict[Path, tuple[Image.Image, Face]], tmp_path: Path
 ) -> None:
     photo, upright_face = references[PORTRAIT]
     exif = Image.Exif()
@@ -278,7 +283,7 @@ def test_boxes_are_in_the_coordinates_of_the_photograph_as_exif_turns_it(
 
 
 def test_a_face_cut_by_the_border_is_found_and_padded_with_the_border(
-    cascade: CascadeDetector, references: dict[Path, tuple[Image.Image, faces.Face]]
+    cascade: CascadeDetector, references: dict[Path, tuple[Image.Image, Face]]
 ) -> None:
     photo, whole = references[HOPPER]
     top = int(whole.box[:, 1].min() + 0.05 * np.ptp(whole.box[:, 1]))  # the forehead is gone
@@ -387,6 +392,173 @@ def test_neighbouring_anchors_are_one_face(tmp_path: Path) -> None:
 def test_another_network_is_no_face_detector(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModelError, match=r"other.onnx: not a face detector .*\[1, 4420, 1\]"):
         UltraFaceDetector(ultraface_like(tmp_path / "other.onnx", last=1))
+
+
+# --- on the command line ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def group(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, np.ndarray]:
+    """A photograph of two people, and where their faces are, about: [2, 2], the larger first."""
+    photo = Image.new("RGB", (340, 180), (128, 128, 128))
+    for path, left in ((PORTRAIT, 0), (HOPPER, 180)):
+        person = load_image(path)
+        person.thumbnail((180, 180))
+        photo.paste(person, (left, 0))
+    path = tmp_path_factory.mktemp("group") / "group.png"
+    photo.save(path)
+    return str(path), np.array([[180 + 264 * 0.3, 218 * 0.3], [224 * 180 / 512, 116 * 180 / 512]])
+
+
+def test_align_writes_a_crop_for_each_face(
+    cascade: CascadeDetector, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (50, 40), "teal").save(tmp_path / "empty.png")
+    portrait = load_image(PORTRAIT)
+    portrait.thumbnail((256, 256))
+    portrait.save(tmp_path / "portrait.png")
+    out = tmp_path / "crops" / "here"
+    assert cli.main(["align", str(tmp_path / "*.png"), "-o", str(out)]) == 0
+    empty, found = capsys.readouterr().out.splitlines()
+    assert "no face found" in empty
+    assert "1 of 1" in found
+    assert sorted(path.name for path in out.iterdir()) == ["empty-1.png", "portrait-1.png"]
+    (face,) = align_faces(portrait, cascade)
+    np.testing.assert_array_equal(np.asarray(Image.open(out / "portrait-1.png")), face.crop)
+
+
+def test_align_goes_on_after_a_file_that_is_no_image_and_does_not_overwrite(
+    cascade: CascadeDetector, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "note.jpg").write_text("no picture")
+    (tmp_path / "other").mkdir()
+    for path in (tmp_path / "dot.png", tmp_path / "other" / "dot.bmp"):
+        Image.new("RGB", (9, 9)).save(path)
+    out = ["-o", str(tmp_path / "out")]
+    assert cli.main(["align", str(tmp_path / "note.jpg"), str(tmp_path / "dot.png"), *out]) == 1
+    assert "note.jpg: not an image" in capsys.readouterr().err
+    assert (tmp_path / "out" / "dot-1.png").exists()
+    assert cli.main(["align", str(tmp_path / "dot.png"), str(tmp_path / "other" / "dot.bmp"), *out]) == 2
+    assert "would both be dot-1.png" in capsys.readouterr().err
+
+
+def test_predict_answers_for_every_face_in_every_format(
+    cascade: CascadeDetector, group: tuple[str, np.ndarray], capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo, centres = group
+    command = ["predict", photo, "--faces", "--model", "small"]
+    assert cli.main(command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(", ")[0] for line in lines] == [f"{photo}: face 1 of 2", f"{photo}: face 2 of 2"]
+    assert cli.main([*command, "--json"]) == 0
+    (record,) = map(json.loads, capsys.readouterr().out.splitlines())
+    np.testing.assert_allclose([np.mean(face["box"], axis=0) for face in record["faces"]], centres, atol=5)
+    assert cli.main([*command, "--csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [(row["face"], row["network"]) for row in rows] == [
+        (number, network) for number in "12" for network in ("age-small", "gender-small")
+    ]
+    assert json.loads(rows[0]["box"]) == record["faces"][0]["box"]
+
+
+def test_predict_answers_for_the_crop_that_align_makes(
+    cascade: CascadeDetector, references: dict[Path, tuple[Image.Image, Face]]
+) -> None:
+    photo, face = references[HOPPER]
+    predictor = Predictor(["small"])
+    (prediction,) = predictor.faces(photo, cascade)
+    assert prediction.face is not None
+    np.testing.assert_array_equal(prediction.face.crop, face.crop)
+    edge = round(224 * 0.4 / 1.8)
+    bare = Image.fromarray(face.crop[edge : 224 - edge, edge : 224 - edge])  # the small networks know no margin
+    assert prediction.answers == predictor(bare).answers
+
+
+def test_an_image_counts_as_a_crop_without_faces(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["predict", str(PORTRAIT), "--model", "small", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert "faces" not in record
+    assert record["answers"][0]["expected"] == Predictor(["small"])(load_image(PORTRAIT)).answers["age-small"].expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--draw", "out.jpg"], "--draw is for finding faces: add --faces"),
+        (["--detector", "cascade"], "--detector is for finding faces: add --faces"),
+        ([str(HOPPER), "--faces", "--draw", "out.jpg"], "--draw draws on one photograph, not on 2"),
+        (["--faces", "--detector", "ultraface-320"], "numpyvgg fetch ultraface-320"),
+        (["--faces", "--detector", "nobody"], "nobody"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_options_that_make_no_sense_are_one_line(
+    arguments: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("NUMPYVGG_CACHE", str(tmp_path))
+    assert cli.main(["predict", str(PORTRAIT), *arguments, "--model", "small"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
+def test_draw_marks_the_faces_and_nothing_else(
+    cascade: CascadeDetector, group: tuple[str, np.ndarray], tmp_path: Path
+) -> None:
+    photo, centres = group
+    drawn = tmp_path / "drawn.png"
+    assert cli.main(["predict", photo, "--faces", "--model", "age-small", "--draw", str(drawn)]) == 0
+    picture = np.asarray(Image.open(drawn))
+    assert picture.shape == (360, 680, 3)  # enlarged, for the letters' sake
+    colored = (picture == BOX).all(axis=-1)
+    for found, (x, y) in zip(align_faces(photo, cascade), centres * 2, strict=True):
+        left, top = (found.box * 2).min(axis=0).astype(int) - 4
+        right, bottom = (found.box * 2).max(axis=0).astype(int) + 4
+        assert colored[top:bottom, left:right].any()
+        assert not colored[int(y) - 15 : int(y) + 15, int(x) - 15 : int(x) + 15].any()
+        colored[top:bottom, left:right] = False
+    assert not colored.any()
+
+
+@pytest.mark.parametrize("name", ["drawn.nothing", "missing/drawn.png"])
+def test_a_drawing_that_cannot_be_written_is_one_line(
+    cascade: CascadeDetector, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (30, 30)).save(tmp_path / "photo.png")
+    command = [
+        "predict",
+        str(tmp_path / "photo.png"),
+        "--faces",
+        "--model",
+        "age-small",
+        "--draw",
+        str(tmp_path / name),
+    ]
+    assert cli.main(command) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{name}: cannot be written" in line
+
+
+@pytest.mark.parametrize("size", [(1, 1), (40, 30), (20000, 10), (4000, 3000)], ids=str)
+def test_letters_fit_on_photographs_of_any_size(size: tuple[int, int]) -> None:
+    photo = Image.new("RGB", size, (0, 0, 255))
+    corners = turned_square((size[0] / 2, size[1] / 2), min(size) / 2, 30)
+    face = Face(np.zeros((224, 224, 3), np.uint8), 30, corners, 1)
+    picture = np.asarray(draw_faces(photo, [face], ["100 years\nfemale"]))
+    white = (picture == 255).all(axis=-1)
+    rows = np.nonzero(white.any(axis=1))[0]
+    if min(size) > 20:
+        assert np.ptp(rows) >= 20  # two lines of letters, each at least 10 pixels high
+        assert not white[[0, -1]].any()
+        assert not white[:, [0, -1]].any()
+
+
+def test_a_photograph_without_a_face_says_so_in_the_drawing(cascade: CascadeDetector) -> None:
+    (prediction,) = Predictor(["small"]).faces(Image.new("RGB", (100, 100)), cascade)
+    assert label(prediction).startswith("no face found")
 
 
 # --- what can be missing ----------------------------------------------------------------------------------------------

@@ -13,16 +13,23 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from ..dex import CHANNELS, Age, Answer, Gender, load_image
 from ..errors import ArgumentError, ImageError
+from ..faces import DETECTOR_HELP, Face, load_detector
 from ..predictor import DEX_MODELS, SMALL_MODELS, Prediction, Predictor, default_models
 from ..text import sparkline
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="photographs cropped to the face, folders or globs")
+    parser.add_argument("--faces", action="store_true", help="photographs not cropped: find the faces, answer for each")
+    parser.add_argument("--detector", metavar="NAME|PATH", help=f"with --faces: {DETECTOR_HELP}")
+    parser.add_argument(
+        "--draw", metavar="FILE", type=Path, help="with --faces: draw them and the answers on the photograph"
+    )
     parser.add_argument(
         "--model",
         metavar="NAME|PATH",
@@ -41,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
     if args.top < 0:
         raise ArgumentError(f"--top {args.top}: give a number of classes, 1 or more")
     paths = find_images(args.images)
+    _check_faces(args, paths)
     models = args.model or default_models()
     if not args.model and models == SMALL_MODELS:
         print(
@@ -49,20 +57,44 @@ def run(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     predictor = Predictor(models, args.channels)
-    writer: Writer = JsonLines(args.top) if args.json else Csv(args.top) if args.csv else Text(args.top)
+    writer: Writer = JsonLines(args.top) if args.json else Csv(args.top, args.faces) if args.csv else Text(args.top)
+    detector = load_detector(args.detector or "cascade") if args.faces else None
     unreadable = 0
     for path in tqdm(paths, unit="image", disable=True if len(paths) == 1 else None):
         try:
-            prediction = predictor(load_image(path))
+            image = load_image(path)
+            predictions = predictor.faces(image, detector) if args.faces else [predictor(image)]
         except ImageError as error:
             unreadable += 1
             tqdm.write(f"numpyvgg: {error}", file=sys.stderr)
             continue
-        for line in writer.lines(path, prediction):
+        for line in writer.lines(path, predictions):
             tqdm.write(line)
+        if args.draw:
+            _draw(args.draw, image, predictions)
     if unreadable:
         print(f"numpyvgg: {unreadable} of {len(paths)} images could not be read", file=sys.stderr)
     return 1 if unreadable else 0
+
+
+def _check_faces(args: argparse.Namespace, paths: Sequence[str]) -> None:
+    """Raise the `ArgumentError` that says which options do not go together, before any work is done."""
+    for option in ("detector", "draw"):
+        if getattr(args, option) and not args.faces:
+            raise ArgumentError(f"--{option} is for finding faces: add --faces")
+    if args.draw and len(paths) != 1:
+        raise ArgumentError(f"--draw draws on one photograph, not on {len(paths)}: call it once for each")
+
+
+def _draw(path: Path, photo: Image.Image, predictions: Sequence[Prediction]) -> None:
+    from ..draw import draw_faces, label
+
+    faces = [prediction.face for prediction in predictions if prediction.face]
+    picture = draw_faces(photo, faces, [label(prediction) for prediction in predictions])
+    try:
+        picture.save(path, quality=90)
+    except (OSError, ValueError) as error:  # ValueError: a suffix that is no image's
+        raise ArgumentError(f"--draw {path}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
 
 
 def find_images(patterns: Sequence[str]) -> list[str]:
@@ -80,8 +112,6 @@ def find_images(patterns: Sequence[str]) -> list[str]:
 
 
 def _in_folder(folder: str) -> list[str]:
-    from PIL import Image
-
     suffixes = set(Image.registered_extensions())
     paths = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in suffixes and path.is_file())
     if not paths:
@@ -95,34 +125,41 @@ def _in_folder(folder: str) -> list[str]:
 class Writer(Protocol):
     """Turns what is said of a photograph into lines of output."""
 
-    def lines(self, path: str, prediction: Prediction) -> Iterator[str]: ...
+    def lines(self, path: str, predictions: Sequence[Prediction]) -> Iterator[str]: ...
 
 
 class Text:
-    """One line a photograph for people; with `top`, the most probable classes and a chart of the ages under it."""
+    """One line a photograph, or a face, for people; with `top`, the most probable classes and a chart of ages too."""
 
     def __init__(self, top: int):
         self.top = top
 
-    def lines(self, path: str, prediction: Prediction) -> Iterator[str]:
-        yield f"{path}: {prediction}"
-        for network, given in prediction.answers.items():
-            if self.top:
-                classes = ", ".join(f"{_label(given, i)} {p:.1%}" for i, p in most_probable(given, self.top))
-                yield f"  {network}: {classes}"
-                if isinstance(given, Age):
-                    yield from (f"  {line}" for line in age_chart(given.probabilities))
+    def lines(self, path: str, predictions: Sequence[Prediction]) -> Iterator[str]:
+        for number, prediction in enumerate(predictions, start=1):
+            face = prediction.face
+            which = f" face {number} of {len(predictions)}," if face and face.found else ""
+            yield f"{path}:{which}{f' {face}:' if face else ''} {prediction}"
+            for network, given in prediction.answers.items():
+                if self.top:
+                    classes = ", ".join(f"{_label(given, i)} {p:.1%}" for i, p in most_probable(given, self.top))
+                    yield f"  {network}: {classes}"
+                    if isinstance(given, Age):
+                        yield from (f"  {line}" for line in age_chart(given.probabilities))
 
 
 class JsonLines:
-    """One JSON object a photograph, with every probability."""
+    """One JSON object a photograph, with every probability; where faces were looked for, a list of them in it."""
 
     def __init__(self, top: int):
         self.top = top
 
-    def lines(self, path: str, prediction: Prediction) -> Iterator[str]:
-        answers = [{"network": network, **self._answer(given)} for network, given in prediction.answers.items()]
-        yield json.dumps({"image": path, "answers": answers}, ensure_ascii=False)
+    def lines(self, path: str, predictions: Sequence[Prediction]) -> Iterator[str]:
+        faces = [{**_face_record(prediction.face), "answers": self._answers(prediction)} for prediction in predictions]
+        record = {"faces": faces} if predictions[0].face else faces[0]
+        yield json.dumps({"image": path, **record}, ensure_ascii=False)
+
+    def _answers(self, prediction: Prediction) -> list[dict[str, Any]]:
+        return [{"network": network, **self._answer(given)} for network, given in prediction.answers.items()]
 
     def _answer(self, given: Answer) -> dict[str, Any]:
         record: dict[str, Any] = {"kind": type(given).__name__.lower()}
@@ -133,27 +170,38 @@ class JsonLines:
 
 
 class Csv:
-    """A row for each photograph and network: the columns that the kind of answer does not have are empty."""
+    """A row for each photograph, or face, and network: the columns that the kind of answer does not have are empty."""
 
     COLUMNS = ("image", "network", "kind", "expected", "standard_deviation", "most_probable", "label", "probability")
 
-    def __init__(self, top: int):
+    def __init__(self, top: int, faces: bool):
         self.columns = [
-            *self.COLUMNS,
+            *self.COLUMNS[:1],
+            *(("face", "found", "angle", "box", "score") if faces else ()),
+            *self.COLUMNS[1:],
             *(f"top_{i}_{what}" for i in range(1, top + 1) for what in ("class", "probability")),
         ]
         self.top = top
         self._begun = False
 
-    def lines(self, path: str, prediction: Prediction) -> Iterator[str]:
+    def lines(self, path: str, predictions: Sequence[Prediction]) -> Iterator[str]:
         if not self._begun:
             yield _csv_line(self.columns)
             self._begun = True
-        for network, given in prediction.answers.items():
-            record = {"image": path, "network": network, "kind": type(given).__name__.lower(), **vars(given)}
-            for place, (i, p) in enumerate(most_probable(given, self.top), start=1):
-                record.update({f"top_{place}_class": i, f"top_{place}_probability": p})
-            yield _csv_line([record.get(column, "") for column in self.columns])
+        for number, prediction in enumerate(predictions, start=1):
+            common = {"image": path, "face": number, **_face_record(prediction.face)}
+            for network, given in prediction.answers.items():
+                record = {**common, "network": network, "kind": type(given).__name__.lower(), **vars(given)}
+                for place, (i, p) in enumerate(most_probable(given, self.top), start=1):
+                    record.update({f"top_{place}_class": i, f"top_{place}_probability": p})
+                yield _csv_line([record.get(column, "") for column in self.columns])
+
+
+def _face_record(face: Face | None) -> dict[str, Any]:
+    """What is said of a face; `box` are its four corners (x, y) in the photograph."""
+    if face is None:
+        return {}
+    return {"found": face.found, "angle": face.angle, "box": face.box.round(2).tolist(), "score": face.score}
 
 
 class _Line:
