@@ -1,0 +1,149 @@
+"""Measure face alignment: portraits turned by known angles, the angle, box and time that come back.
+
+    python tools/align_table.py angles [PHOTO EYES]     table: angle given, found, overlap, time
+    python tools/align_table.py cost                    seconds per megapixel of the full and of the bounded search
+    python tools/align_table.py sheet OUT.png           contact sheet: the demo portrait at 12 angles, and its crops
+    python tools/align_table.py group OUT.jpg           an album page of two portraits in the public domain
+
+EYES is four numbers, x and y of the left and of the right eye as seen: the line through them is the truth about a
+face's own tilt, so the truth about a turned photograph is that tilt plus the turn. Needs numpyvgg[faces].
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+import numpyvgg
+from numpyvgg.dex import load_image
+from numpyvgg.faces import COARSE_ANGLES, DEX_ANGLES, CascadeDetector, Face, align_faces
+
+PORTRAIT = Path(numpyvgg.__file__).parent / "data" / "eileen_collins.jpg"
+EYES = (202.5, 101.0, 246.8, 103.3)
+GREY = (128, 128, 128)
+
+
+def turned(photo: Image.Image, angle: float) -> Image.Image:
+    """Turn a photograph clockwise, on grey."""
+    return photo.rotate(-angle, Image.Resampling.BICUBIC, expand=True, fillcolor=GREY)
+
+
+def moved(corners: np.ndarray, old: tuple[int, int], new: tuple[int, int], angle: float) -> np.ndarray:
+    """Where the corners [4, 2] are after `turned`."""
+    phi = np.radians(angle)
+    clockwise = np.array([[np.cos(phi), -np.sin(phi)], [np.sin(phi), np.cos(phi)]])
+    return (corners - np.array(old) / 2) @ clockwise.T + np.array(new) / 2
+
+
+def overlap(a: np.ndarray, b: np.ndarray, size: tuple[int, int]) -> float:
+    """Intersection over union, counted in pixels."""
+    masks = []
+    for corners in (a, b):
+        mask = Image.new("1", size)
+        ImageDraw.Draw(mask).polygon([tuple(corner) for corner in corners.tolist()], fill=1)
+        masks.append(np.asarray(mask))
+    return float((masks[0] & masks[1]).sum() / (masks[0] | masks[1]).sum())
+
+
+def largest(photo: Image.Image, detector: CascadeDetector) -> tuple[Face, int, float]:
+    """The largest face, how many there are, and the seconds that took."""
+    begin = time.perf_counter()
+    faces = align_faces(photo, detector)
+    return faces[0], len(faces), time.perf_counter() - begin
+
+
+def angles(path: Path, eyes: tuple[float, ...]) -> None:
+    """Print the table for one photograph, turned by every 5 degrees of the whole circle."""
+    photo, detector = load_image(path), CascadeDetector()
+    tilt = float(np.degrees(np.arctan2(eyes[3] - eyes[1], eyes[2] - eyes[0])))
+    reference, *_ = largest(photo, detector)
+    print(f"{path.name}, {photo.width} x {photo.height}; the eyes are tilted by {tilt:.1f} degrees")
+    print("| given | truth | found | error | IoU | faces | time, s |\n|---:|---:|---:|---:|---:|---:|---:|")
+    for given in sorted(range(-175, 181, 5), key=lambda angle: (angle not in DEX_ANGLES, angle)):
+        picture = turned(photo, given)
+        face, count, seconds = largest(picture, detector)
+        truth = (given + tilt + 180) % 360 - 180
+        error = (face.angle - truth + 180) % 360 - 180
+        shared = overlap(face.box, moved(reference.box, photo.size, picture.size, given), picture.size)
+        found = f"{face.angle:.1f} | {error:+.1f} | {shared:.2f} | {count}" if face.found else "none | | |"
+        print(f"| {given} | {truth:.1f} | {found} | {seconds:.2f} |", flush=True)
+
+
+def cost() -> None:
+    """Print what both searches take at several sizes."""
+    photo, detector = load_image(PORTRAIT), CascadeDetector()
+    print("| megapixels | search | angles | time, s | s per megapixel | found, angle |\n|---:|---|---:|---:|---:|---|")
+    for side in (512, 1024, 2048, 4096):
+        picture = photo.resize((side, side * 3 // 4), Image.Resampling.BICUBIC, (0, 0, 512, 384))
+        size = picture.width * picture.height / 1e6
+        for name, turns, working_size in (("full", DEX_ANGLES, None), ("bounded", COARSE_ANGLES, 640)):
+            if name == "full" and side > 1024:
+                continue  # minutes
+            begin = time.perf_counter()
+            faces = align_faces(picture, detector, angles=turns, working_size=working_size)
+            seconds = time.perf_counter() - begin
+            found = ", ".join(f"{face.angle:.1f}" for face in faces if face.found)
+            print(
+                f"| {size:.2f} | {name} | {len(turns)} | {seconds:.2f} | {seconds / size:.2f} | {found} |", flush=True
+            )
+
+
+def sheet(out: Path) -> None:
+    """Draw the portrait at 12 angles, each with its crop."""
+    photo, detector, cell = load_image(PORTRAIT).crop((60, 0, 400, 340)), CascadeDetector(), 168
+    canvas = Image.new("RGB", (3 * (2 * cell + 24), 4 * (cell + 24)), "white")
+    draw = ImageDraw.Draw(canvas)
+    for i, given in enumerate((-90, -60, -45, -30, -15, 0, 15, 30, 45, 60, 90, 180)):
+        picture = turned(photo, given)
+        face, *_ = largest(picture, detector)
+        left, top = (i % 3) * (2 * cell + 24) + 6, (i // 3) * (cell + 24)
+        drawn = picture.copy()
+        drawn.thumbnail((cell, cell), Image.Resampling.LANCZOS)
+        corners = [tuple(corner) for corner in (face.box * drawn.width / picture.width).tolist()]
+        ImageDraw.Draw(drawn).line([*corners, *corners[:2]], fill=(255, 255, 0), width=2, joint="curve")
+        canvas.paste(drawn, (left + (cell - drawn.width) // 2, top + 20 + (cell - drawn.height) // 2))
+        canvas.paste(
+            Image.fromarray(face.crop).resize((cell, cell), Image.Resampling.LANCZOS), (left + cell + 4, top + 20)
+        )
+        draw.text((left, top + 4), f"turned by {given}, found {face.angle:.1f} degrees", fill="black")
+    canvas.quantize(256).save(out, optimize=True)
+
+
+def group(out: Path) -> None:
+    """Compose an album page: prints of two portraits, at several sizes and angles."""
+    import matplotlib
+
+    hopper = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"  # US Navy, public domain
+    collins = load_image(PORTRAIT).crop((60, 0, 400, 400))
+    page = Image.new("RGB", (1200, 800), (94, 72, 54))
+    prints = ((0, 300, 6, 40, 60), (1, 330, -12, 400, 20), (0, 220, -90, 850, 70), (1, 250, 38, 60, 420))
+    for which, width, angle, left, top in (*prints, (0, 280, -33, 430, 420), (1, 210, 180, 900, 460)):
+        photo = (collins, load_image(hopper))[which]
+        photo = photo.resize((width, width * photo.height // photo.width), Image.Resampling.LANCZOS)
+        paper = Image.new("RGBA", (photo.width + 24, photo.height + 24), "white")
+        paper.paste(photo, (12, 12))
+        paper = paper.rotate(-angle, Image.Resampling.BICUBIC, expand=True)
+        page.paste(paper, (left, top), paper)
+    page.save(out, quality=88)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("angles", "cost", "sheet", "group"))
+    parser.add_argument("path", nargs="?", type=Path)
+    parser.add_argument("eyes", nargs="*", type=float)
+    args = parser.parse_args()
+    if args.what == "angles":
+        angles(args.path or PORTRAIT, tuple(args.eyes) or EYES)
+    elif args.what == "cost":
+        cost()
+    else:
+        (sheet if args.what == "sheet" else group)(args.path)
+
+
+if __name__ == "__main__":
+    main()
