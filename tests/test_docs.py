@@ -1,0 +1,100 @@
+"""What the documentation shows is what happens: its code runs, its output is true, its commands exist, its links lead
+somewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import os
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import nbclient
+import nbformat
+import pytest
+from conftest import PORTRAIT
+from make_notebook import blocks, examples, notebook
+
+from numpyvgg.cli import main
+from numpyvgg.standin import write_standin
+
+ROOT = Path(__file__).parents[1]
+WALKTHROUGH = ROOT / "docs" / "walkthrough.md"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+NAMES = [page.name for page in PAGES]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder to work in, with the photograph and the network that the pages speak of."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(PORTRAIT, "photo.jpg")
+    write_standin(Path("vgg_ilsvrc_16_age_imdb_wiki.onnx"), width=1 / 16)
+    return tmp_path
+
+
+def run(code: str, place: Path, line: int, names: dict[str, object]) -> str:
+    """What the code prints; errors have the page's own line numbers."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile("\n" * (line - 1) + code, str(place), "exec"), names)
+    return printed.getvalue()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+@pytest.mark.usefixtures("folder")
+def test_every_block_of_python_runs_and_prints_what_stands_under_it(page, capsys):
+    names: dict[str, object] = {"__name__": "__main__"}
+    count = 0
+    for block, output in examples(page.read_text("utf-8")):
+        printed = run(block.code, page, block.line, names)
+        count += 1
+        if output is not None or page == WALKTHROUGH:
+            assert printed == (output or ""), f"{page.name}, line {block.line}"
+    with capsys.disabled():
+        print(f"\n{page.name}: {count} blocks of Python run", end=" ")
+    assert count > 0 or page != WALKTHROUGH
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_command_shown_is_one_that_there_is(page, monkeypatch):
+    seen: list[object] = []
+    for block in blocks(page.read_text("utf-8")):
+        if block.language not in ("sh", "shell", "bash", "console"):
+            continue
+        for command in re.split(r"&&|\||;|\n", block.code):
+            words = shlex.split(command.removeprefix("$ "), comments=True)
+            if words[:1] == ["numpyvgg"] and len(words) > 1:
+                module = importlib.import_module(f"numpyvgg.commands.{words[1]}")
+                monkeypatch.setattr(module, "run", lambda args: seen.append(args) or 0)
+                assert main(words[1:]) == 0
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_link_to_a_file_leads_to_one(page):
+    text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def test_the_notebook_is_the_walkthrough():
+    stored = nbformat.read(WALKTHROUGH.with_suffix(".ipynb"), as_version=4)
+    assert stored == notebook(WALKTHROUGH.read_text("utf-8")), "make it anew: python tools/make_notebook.py"
+
+
+def test_the_notebook_runs_and_prints_what_it_holds(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    stored = nbformat.read(WALKTHROUGH.with_suffix(".ipynb"), as_version=4)
+    book = notebook(WALKTHROUGH.read_text("utf-8"))
+    nbclient.NotebookClient(book, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    for cell, wanted in zip(book.cells, stored.cells, strict=True):
+        if cell.cell_type == "code":
+            assert _printed(cell) == _printed(wanted)
+
+
+def _printed(cell: nbformat.NotebookNode) -> str:
+    return "".join(output.text for output in cell.outputs if output.get("name") == "stdout")
