@@ -18,7 +18,7 @@ from .judge import Input, Judgement, Value, judge
 from .operations import operation
 
 #: Takes one image [1, C, H, W]; returns the runtime's tensors by name, or its output(s) alone.
-Runtime = Callable[[np.ndarray], "Mapping[str, np.ndarray] | Sequence[np.ndarray] | np.ndarray"]
+Runtime = Callable[[np.ndarray], Mapping[str, np.ndarray] | Sequence[np.ndarray] | np.ndarray]
 ModelLike = str | os.PathLike[str] | bytes | SerializableModel | OnnxModel
 
 _SEVERITY = ("not shown", "exact", "rounding", "Winograd", "worst case", "wrong")
