@@ -72,11 +72,21 @@ def _windows(
     spans = [(out[i] - 1) * strides[i] + 1 for i in axes]
     after = [max(spans[i] + dilations[i] * (kernel_shape[i] - 1) - X.shape[2 + i] - begins[i], 0) for i in axes]
     if any(begins) or any(after):
-        X = np.pad(X, [(0, 0), (0, 0), *zip(begins, after, strict=True)], constant_values=fill)
+        X = _surrounded(X, begins, after, fill)
     taps = itertools.product(*(range(0, k * d, d) for k, d in zip(kernel_shape, dilations, strict=True)))
     every = slice(None)
     places = [(every, every, *(slice(tap[i], tap[i] + spans[i], strides[i]) for i in axes)) for tap in taps]
     return [X[place] for place in places]
+
+
+def _surrounded(X: np.ndarray, begins: Ints, after: Ints, fill: Any) -> np.ndarray:
+    """The image inside a border; in memory its axes keep their order, which `np.pad` would change."""
+    sizes = [size + sum(around) for size, *around in zip(X.shape[2:], begins, after, strict=True)]
+    Y = np.full_like(X, fill, subok=False, shape=(*X.shape[:2], *sizes))
+    inside = (slice(begin, begin + size) for begin, size in zip(begins, X.shape[2:], strict=True))
+    place = (slice(None), slice(None), *inside)
+    Y[place] = X
+    return Y
 
 
 def Conv_1(
@@ -149,7 +159,7 @@ def MaxPool_1(
     pads = resolve_pads(X.shape[2:], kernel_shape, strides, pads, dilations, auto_pad)
     lowest = -np.inf if X.dtype.kind == "f" else np.iinfo(X.dtype).min
     taps = _windows(X, kernel_shape, strides, pads, dilations, lowest, ceil_mode)
-    Y = taps[0].copy()
+    Y = taps[0].copy("K")
     for tap in taps[1:]:
         np.maximum(Y, tap, out=Y)
     if output_count == 1:
@@ -192,7 +202,7 @@ def AveragePool_1(
 
 
 def _sum(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    total = arrays[0].copy()
+    total = arrays[0].copy("K")
     for array in arrays[1:]:
         total += array
     return total

@@ -16,7 +16,7 @@ import inspect
 import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -56,8 +56,8 @@ class Planner:
     Parameters
     ----------
     model : OnnxModel
-    operations
-        The operations set: `layers.Textbook`, or the kernels.
+    make_operations : callable
+        Gives the operations set (`layers.Textbook`, or the kernels) that computes in a dtype.
 
     Raises
     ------
@@ -67,9 +67,9 @@ class Planner:
         The graph has a cycle, or a tensor that comes from nowhere or from two nodes.
     """
 
-    def __init__(self, model: OnnxModel, operations: Any):
+    def __init__(self, model: OnnxModel, make_operations: Callable[[np.dtype], Any]):
         self.model = model
-        self.operations = operations
+        self._operations = cache(make_operations)
         self._check_operators()
         self._constants = {
             node.outputs[0]: constant_value(node) for node in model.nodes if node.op_type == "Constant" and node.outputs
@@ -209,14 +209,17 @@ class Planner:
     # ------------------------------------------------------------------ steps with fixed weights
 
     def _fuse(self, node: Node, only_reader: dict[str, Node], overridden: Collection[str]) -> Step | None:
-        """A step of the operations set that begins with this node; None where it is not for it."""
-        if node.op_type not in ("Conv", "Gemm", "MatMul"):
-            return None
-        chain = _Chain(node, only_reader, lambda name: None if name in overridden else self.constant(name))
-        weight = chain.constant(node.inputs[1])
-        if weight is None or weight.dtype.kind != "f" or weight.dtype.itemsize < 4:
-            return None
+        """A step of more than the node alone; None where there is nothing to gain."""
         run: Callable[..., Any] | None
+        chain = _Chain(node, only_reader, lambda name: None if name in overridden else self.constant(name))
+        if node.op_type == "Add" and chain.follow("Relu"):
+            run = partial(_add_relu, self._functions[id(node)])
+            return Step(chain.nodes, node.inputs, chain.nodes[-1].outputs, run)
+        if node.op_type not in ("Conv", "Gemm", "MatMul") or node.inputs[1] in overridden:
+            return None
+        weight = self.constant(node.inputs[1])
+        if weight is None or weight.dtype not in (np.float32, np.float64):
+            return None
         if node.op_type == "Conv":
             run = self._convolution(chain, weight)
         elif node.op_type == "Gemm":
@@ -235,7 +238,7 @@ class Planner:
         relu = chain.follow("Relu") is not None
         pool = chain.follow("MaxPool", _is_halving) if relu else None
         return Convolution(
-            self.operations,
+            self._operations(weight.dtype),
             weight,
             bias,
             node.attributes,
@@ -254,8 +257,9 @@ class Planner:
         if any(node.inputs[2:]) and (bias is None or bias.shape not in ((len(weight),), (1, len(weight)))):
             return None
         relu = chain.follow("Relu") is not None
+        bias = None if bias is None else bias.reshape(-1)
         prepared = self._prepared.setdefault((id(node), 1), {})
-        return FullyConnected(self.operations, weight, None if bias is None else bias.reshape(-1), relu, prepared)
+        return FullyConnected(self._operations(weight.dtype), weight, bias, relu, prepared)
 
     def _matmul(self, chain: _Chain, weight: np.ndarray) -> FullyConnected | None:
         if weight.ndim != 2:
@@ -264,7 +268,7 @@ class Planner:
         folded = len(chain.nodes)
         relu = chain.follow("Relu") is not None
         prepared = self._prepared.setdefault((id(chain.nodes[0]), folded), {})
-        return FullyConnected(self.operations, weight.T, bias, relu, prepared)
+        return FullyConnected(self._operations(weight.dtype), weight.T, bias, relu, prepared)
 
 
 class _Chain:
@@ -353,6 +357,11 @@ def _is_halving(node: Node) -> bool:
     )
 
 
+def _add_relu(add: Callable[..., np.ndarray], *inputs: np.ndarray) -> np.ndarray:
+    y = add(*inputs)
+    return np.maximum(y, y.dtype.type(0), out=y)
+
+
 @dataclass
 class Convolution:
     """A convolution with a fixed weight, and perhaps the ReLU and the pooling after it."""
@@ -380,7 +389,6 @@ class Convolution:
                 self.weight, self.bias, strides=tuple(strides), pads=pads, dilations=tuple(dilations), group=group
             )
         conv = self.prepared[pads]
-        x = np.ascontiguousarray(x)
         if not self.relu:
             return self.operations.conv2d(x, conv)
         if self.pool is None:
@@ -408,6 +416,6 @@ class FullyConnected:
             raise ArgumentError(f"weight {list(self.weight.shape)} does not fit input {list(x.shape)}")
         if not self.prepared:
             self.prepared[()] = self.operations.prepare_linear(self.weight, self.bias)
-        rows = np.ascontiguousarray(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
+        rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
         run = self.operations.linear_relu if self.relu else self.operations.linear
         return run(rows, self.prepared[()]).reshape(*x.shape[:-1], len(self.weight))

@@ -213,7 +213,7 @@ class InferenceSession:
         for value in self._model.inputs:
             if value.dtype is None:
                 self._fail(f"input {value.name!r} has a type that NumPy does not have", UnsupportedModelError)
-        self._planner = Planner(self._model, Textbook())
+        self._planner = Planner(self._model, lambda dtype: Textbook())
         self._steps: dict[tuple[frozenset[str], frozenset[str]], list[Step]] = {}
         self._lock = threading.Lock()
 
@@ -347,7 +347,7 @@ class InferenceSession:
         except UnsupportedModelError as error:
             self._fail(f"{step.nodes[0]}: {error}", UnsupportedModelError)
         for name, output in zip(step.outputs, outputs if isinstance(outputs, tuple) else (outputs,), strict=False):
-            values[name] = _without_ballast(np.asarray(output))
+            values[name] = _without_ballast(np.asanyarray(output))
         for name in step.last_uses:
             values.pop(name, None)
 
@@ -360,13 +360,13 @@ class InferenceSession:
         value = self._value(name, values)
         owned = value.base is None and value.flags.writeable and not shared
         owned = owned and sum(value is other for other in values.values()) == 1
-        return value if owned else value.copy()
+        return value if owned else np.array(value)
 
 
 def _without_ballast(value: np.ndarray) -> np.ndarray:
     """A copy in place of a small view that would keep a much larger array alive; everything else as it is."""
     base = value.base
-    if isinstance(base, np.ndarray) and base.nbytes > 1 << 20 and base.nbytes > 2 * value.nbytes:
+    if isinstance(base, np.ndarray) and base.nbytes > 1 << 20 and base.nbytes > 4 * value.nbytes:
         return value.copy()
     return value
 
