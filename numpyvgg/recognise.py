@@ -204,7 +204,7 @@ class _Recogniser:
             self._check_product(node)
         rows, *columns = stored[::-1] if transposed else stored
         features = math.prod(self.shape)
-        if math.prod(columns) != features or (kind == "Conv" and tuple(columns) != self.shape):
+        if math.prod(columns) != features or (kind == "Conv" and tuple(columns) != (*self.shape, 1, 1)[:3]):
             self.refuse(f"{node} has a weight of {list(stored)} for an input of {features} numbers")
         bias_node, index = node, 2
         if kind == "MatMul" and self._next_is("Add"):
@@ -259,6 +259,8 @@ class _Recogniser:
         while self.chain and self._is_no_op(self.chain[-1]):
             node = self.chain.pop()
             self.flat |= node.op_type in _REARRANGING
+            if self.flat and math.prod(self.shape[1:]) == 1:  # of a fully connected layer's output
+                self.shape = self.shape[:1]
         return self.chain[-1] if self.chain else None
 
     def _next_is(self, op_type: str) -> bool:

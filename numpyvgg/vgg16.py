@@ -209,9 +209,10 @@ class VGG:
             elif layer.place.startswith("pool"):
                 x = max_pool(x, (2, 2), strides=(2, 2))
             elif layer.place.startswith("fc"):
-                x = self._ops.linear(flatten(x), next(fully_connected)).reshape(len(x), *layer.output_shape)
+                x = self._ops.linear(flatten(x), next(fully_connected))
             else:
                 x = softmax(x, axis=1)
+            x = x.reshape(len(x), *layer.output_shape)  # of fully connected layers written as convolutions [N, M, 1, 1]
             yield layer, x
 
     def _check(self, x: np.ndarray) -> np.ndarray:

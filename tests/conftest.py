@@ -10,6 +10,7 @@ from make_standin import Layout, write_standin
 
 from numpyvgg.cache import cache_folder
 from numpyvgg.dex import load_image, to_tensor
+from numpyvgg.text import table
 
 PORTRAIT = Path(__file__).parents[1] / "numpyvgg" / "data" / "eileen_collins.jpg"
 MODERN = Layout(opset=17, storage="raw", initializers_as_inputs=False, no_ops=(), flatten="Flatten", alignment=0)
@@ -47,3 +48,14 @@ def gender_path() -> Path:
 def portrait() -> np.ndarray:
     """The portrait as the networks take it: float32 [1, 3, 224, 224]."""
     return to_tensor(load_image(PORTRAIT))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print the table that `test_layouts` and `test_caffe` fill: each layout with its difference from its oracle."""
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.getreports(outcome)]
+    rows = [value for report in reports for name, value in getattr(report, "user_properties", []) if name == "layout"]
+    if rows:
+        header = ["layout", "exporter", "opset", "oracle", "largest difference"]
+        cells = [[*row[:-1], f"{row[-1]:.1e}"] for row in rows]
+        terminalreporter.write_sep("=", "every layout against its oracle, probabilities")
+        terminalreporter.write_line(table(header, cells, "<<><>"))

@@ -196,17 +196,23 @@ FORMS = list(itertools.product(("new", "old"), ("new", "old")))
 
 
 @pytest.mark.parametrize(("form", "shapes"), FORMS)
-def test_a_deployed_network_answers_as_the_same_weights_in_onnx_runtime(form, shapes, portrait, write):
+def test_a_deployed_network_answers_as_the_same_weights_in_onnx_runtime(form, shapes, portrait, write, record_property):
     ours = VGG16.from_caffe(write(caffe_model(form, shapes)))(portrait)
-    assert abs(ours - onnx_answers(portrait)).max() <= 5e-6
+    difference = float(abs(ours - onnx_answers(portrait)).max())
+    record_property("layout", [f"{form} layers, {shapes} shapes", "Caffe", None, "ONNX Runtime", difference])
+    assert difference <= 5e-6
 
 
 @pytest.mark.skipif(not hasattr(cv2.dnn, "readNetFromCaffe"), reason="OpenCV 5 reads no Caffe models; the extra has 4")
 @pytest.mark.parametrize(("form", "shapes"), FORMS)
-def test_a_deployed_network_answers_as_opencv_does(form, shapes, portrait, write):
+def test_a_deployed_network_answers_as_opencv_does(form, shapes, portrait, write, record_property):
     net = caffe_model(form, shapes)
     ours = VGG16.from_caffe(write(net))(portrait)
-    assert abs(ours - opencv_answers(net, portrait)).max() <= 5e-6
+    difference = float(abs(ours - opencv_answers(net, portrait)).max())
+    record_property(
+        "layout", [f"{form} layers, {shapes} shapes", "Caffe", None, f"OpenCV {cv2.__version__}", difference]
+    )
+    assert difference <= 5e-6
 
 
 @pytest.mark.parametrize("form", ["new", "old"])
