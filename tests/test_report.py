@@ -16,6 +16,7 @@ from numpyvgg import VGG
 from numpyvgg.cli import main
 from numpyvgg.dex import load_image, to_tensor
 from numpyvgg.errors import ArgumentError
+from numpyvgg.faces import Face
 from numpyvgg.layers import conv2d, linear, max_pool, relu, softmax
 from numpyvgg.report import ReceptiveField, explain, watch
 from numpyvgg.report.explanation import histogram
@@ -36,6 +37,14 @@ def small_path(tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "small.onnx"
     path.write_bytes(standin_model(SMALL).SerializeToString())
     return path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_hidden():
+    """Leave the 50 passes of occlusion out of `explain`; a test of their own has them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("numpyvgg.report.explanation.occlusion", lambda net, x: np.arange(-24.0, 25.0).reshape(7, 7))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -255,26 +264,15 @@ def test_a_page_needs_a_name_for_each_network(explanations):
         render(explanations, ["age.onnx"], title="portrait")
 
 
-@pytest.fixture
-def nothing_hidden(monkeypatch):
-    """Leave the 50 passes of occlusion out where they are beside the point."""
-    monkeypatch.setattr("numpyvgg.report.explanation.occlusion", lambda net, x: np.ones((7, 7)))
-
-
-@pytest.mark.usefixtures("nothing_hidden")
 def test_a_face_is_framed_on_the_photograph_and_its_crop_enters():
-    class Found:
-        crop = np.full((224, 224, 3), 7, np.uint8)
-        box = np.array([[10.0, 20.0], [110.0, 20.0], [110.0, 120.0], [10.0, 120.0]])
-        angle = 15.0
-
-    explanation = explain(small_network(), PORTRAIT, face=Found())
+    crop = np.full((224, 224, 3), 7, np.uint8)
+    corners = np.array([[10.0, 20.0], [110.0, 20.0], [110.0, 120.0], [10.0, 120.0]])
+    explanation = explain(small_network(), PORTRAIT, face=Face(crop, 15.0, corners, score=1.0))
     assert (explanation.x == 7).all()
     text = render([explanation], ["age.onnx"], title="portrait")
     assert 'points="10.0,20.0 110.0,20.0 110.0,120.0 10.0,120.0"' in text
 
 
-@pytest.mark.usefixtures("nothing_hidden")
 def test_rgb_networks_see_the_channels_in_that_order(explanations):
     net = small_network()
     rgb = explain(net, PORTRAIT, channels="rgb")
@@ -285,12 +283,27 @@ def test_rgb_networks_see_the_channels_in_that_order(explanations):
 # ---------------------------------------------------------------------- the command
 
 
-@pytest.mark.usefixtures("nothing_hidden")
 def test_the_command_writes_a_page(small_path, tmp_path, capsys):
     output = tmp_path / "report.html"
     assert main(["explain", str(PORTRAIT), "--model", str(small_path), "-o", str(output)]) == 0
     assert "random" in output.read_text("utf-8")  # it says that the network is a stand-in
     assert str(output) in capsys.readouterr().out
+
+
+def test_the_command_finds_the_face_and_explains_its_crop(small_path, tmp_path, monkeypatch):
+    corners = np.array([[180.0, 80.0], [300.0, 80.0], [300.0, 200.0], [180.0, 200.0]])
+    found = [Face(np.full((224, 224, 3), 7, np.uint8), 0.0, corners, score=1.0)]
+    monkeypatch.setattr("numpyvgg.commands.explain.load_detector", lambda name: None)
+    monkeypatch.setattr("numpyvgg.commands.explain.align_faces", lambda photograph, detector: found)
+    output = tmp_path / "report.html"
+    assert main(["explain", str(PORTRAIT), "--faces", "--model", str(small_path), "-o", str(output)]) == 0
+    assert 'points="180.0,80.0 ' in output.read_text("utf-8")
+
+
+def test_a_detector_without_looking_for_faces_is_a_mistake(small_path, capsys):
+    arguments = ["explain", str(PORTRAIT), "--detector", "cascade", "--model", str(small_path), "--terminal"]
+    assert main(arguments) == 2
+    assert "add --faces" in capsys.readouterr().err
 
 
 def test_the_command_prints_layers_and_the_distribution_without_any_extra(small_path, capsys, monkeypatch):

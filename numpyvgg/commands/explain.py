@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..cache import written_whole
 from ..dex import CHANNELS, answer, load_image, to_tensor
 from ..errors import ArgumentError
-from ..onnx_file import read_onnx
+from ..faces import DETECTOR_HELP, Face, align_faces, load_detector
+from ..onnx_file import OnnxModel
 from ..predictor import DEX_MODELS
 from ..report import explain, watch
 from ..report.terminal import answer_chart, layer_table
 from ..text import human_bytes
 from ..vgg16 import VGG
-from ..zoo import PUBLISHED, find, require
+from ..zoo import PUBLISHED, open_model, require
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _STANDIN = (
     "These weights are random: the network is a stand-in of the published one's shape. The pictures show how it "
@@ -25,6 +29,8 @@ _STANDIN = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image", metavar="IMAGE", help="a photograph cropped to the face")
+    parser.add_argument("--faces", action="store_true", help="a photograph not cropped: find the largest face first")
+    parser.add_argument("--detector", metavar="NAME|PATH", help=f"with --faces: {DETECTOR_HELP}")
     parser.add_argument(
         "--model",
         metavar="NAME|PATH",
@@ -39,6 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.detector and not args.faces:
+        raise ArgumentError("--detector is for finding faces: add --faces")
     if args.terminal:
         _print_text(args)
     else:
@@ -46,15 +54,23 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _networks(names: Sequence[str]) -> dict[str, VGG]:
+def _models(args: argparse.Namespace) -> dict[str, OnnxModel]:
+    names = args.model or DEX_MODELS
     require([name for name in names if name in PUBLISHED])
-    return {name: VGG.from_onnx(find(name)) for name in names}
+    return {name: open_model(name) for name in names}
+
+
+def _face(args: argparse.Namespace, photograph: Image.Image) -> Face | None:
+    """The largest face, or the whole photograph where none is found; None where none is looked for."""
+    return align_faces(photograph, load_detector(args.detector or "cascade"))[0] if args.faces else None
 
 
 def _print_text(args: argparse.Namespace) -> None:
-    x = to_tensor(load_image(args.image), args.channels)
-    networks = _networks(args.model or DEX_MODELS)
-    for number, (name, net) in enumerate(networks.items()):
+    photograph = load_image(args.image)
+    face = _face(args, photograph)
+    x = to_tensor(photograph if face is None else face.with_margin(), args.channels)
+    for number, (name, model) in enumerate(_models(args).items()):
+        net = VGG.from_onnx(model)
         if number == 0:
             views, values = watch(net, x)
             probabilities = values["prob"]
@@ -77,12 +93,12 @@ def _write_page(args: argparse.Namespace) -> None:
 def _page(args: argparse.Namespace) -> str:
     from ..report.page import render
 
-    image = load_image(args.image)
-    networks = _networks(args.model or DEX_MODELS)
-    standin = any(read_onnx(find(name)).producer.startswith("numpyvgg-standin") for name in networks)
+    photograph = load_image(args.image)
+    face, models = _face(args, photograph), _models(args)
+    standin = any(model.producer.startswith("numpyvgg-standin") for model in models.values())
     return render(
-        [explain(net, image, channels=args.channels) for net in networks.values()],
-        [Path(name).name for name in networks],
+        [explain(VGG.from_onnx(each), photograph, face=face, channels=args.channels) for each in models.values()],
+        [Path(name).name for name in models],
         title=Path(args.image).name,
         note=_STANDIN if standin else "",
     )

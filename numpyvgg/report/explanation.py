@@ -173,8 +173,8 @@ def explain(
     image : path, Pillow image, or ndarray of uint8 in RGB order
         The photograph; see `numpyvgg.dex.load_image`.
     face : Face, optional
-        A face found in it by `numpyvgg.faces.align_faces`; its crop enters the network. Without one the whole
-        photograph does.
+        A face found in it by `numpyvgg.faces.align_faces`; its crop enters the network, with its margin. Without one
+        the whole photograph does.
     channels : {"bgr", "rgb"}
         The order that the network was trained with.
 
@@ -190,12 +190,12 @@ def explain(
         `channels` has another value, or the network takes another size.
     """
     photograph = load_image(image)
-    x = to_tensor(photograph if face is None else load_image(face.crop), channels)
+    x = to_tensor(photograph if face is None else face.with_margin(), channels)
     layers, values = watch(net, x)
     gradients = backward(net, values)
     return Explanation(
         photograph=photograph,
-        face=face,
+        face=face if face is not None and face.found else None,
         x=x,
         channels=channels,
         seconds=_seconds(net, x),
