@@ -13,6 +13,7 @@ import onnxruntime
 import pytest
 from conftest import PORTRAIT
 from make_standin import Layout, write_standin
+from measure_predict import write_mixed
 from PIL import Image
 from test_zoo import files, published  # noqa: F401  (fixtures)
 
@@ -39,30 +40,6 @@ def models(networks):
 
 def runtime_answers(networks, x):
     return [answer(onnxruntime.InferenceSession(network).run(None, {"input": x})[0][0]) for network in networks]
-
-
-FORMATS = {"JPEG": "RGB", "PNG": "RGBA", "GIF": "P", "BMP": "L", "TIFF": "I;16", "WEBP": "RGB", "PPM": "RGB"}
-
-
-def write_mixed(folder, count, broken):
-    """`count` files of seven formats and modes in two folders, of which the last `broken` cannot be read -> those."""
-    (folder / "below").mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    unreadable = []
-    for i in range(count):
-        form, mode = list(FORMATS.items())[i % len(FORMATS)]
-        path = (folder / "below" if i % 2 else folder) / f"{i:03}.{form.lower()}"
-        pixels = rng.integers(0, 256, (64, 48, 3), dtype=np.uint8)
-        if mode == "I;16":
-            Image.fromarray(pixels[..., 0].astype(np.uint16) * 257).save(path, form)
-        else:
-            Image.fromarray(pixels).convert(mode).save(path, form)
-        if i >= count - broken:
-            data = path.read_bytes()
-            path.write_bytes([b"", b"not an image", data[: len(data) // 3], bytes(len(data))][i % 4])
-            unreadable.append(str(path))
-    (folder / "notes.txt").write_text("no image, and no business of ours")
-    return unreadable
 
 
 def test_a_folder_of_mixed_files_is_answered_but_for_those_that_cannot_be_read(networks, tmp_path, capsys):

@@ -10,18 +10,20 @@ from pathlib import Path
 
 import numpy as np
 
+from ..caffe_file import is_caffe
 from ..dex import load_image, to_tensor
 from ..errors import ArgumentError
-from ..onnx_file import OnnxModel, read_onnx
+from ..onnx_file import OnnxModel
 from ..parity import compare
 from ..parity.compare import Parity
 from ..parity.golden import read_golden, write_golden
 from ..parity.runtimes import RUNTIMES, open_runtime
 from ..parity.table import parity_records, parity_table
+from ..zoo import open_model
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="an ONNX file")
+    parser.add_argument("model", metavar="NAME|PATH", help="a published network or a file")
     parser.add_argument("images", metavar="IMAGE", nargs="*", help="photographs; one image of noise when left out")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
@@ -34,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    model = read_onnx(args.model)
+    model = open_model(args.model)
     if args.write:
         print(write_golden(model, _inputs(model, args.images), args.write))
         return 0
@@ -48,6 +50,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _compare(model: OnnxModel, args: argparse.Namespace) -> Parity:
     if args.against in RUNTIMES:
+        if is_caffe(args.model):
+            raise ArgumentError(
+                f"{args.model}: a Caffe model, which {args.against} does not open; compare golden tensors"
+            )
         x = _inputs(model, args.images)
         return compare(model, x, open_runtime(args.against, model, x[:1]))
     if not Path(args.against).exists():

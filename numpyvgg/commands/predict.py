@@ -20,7 +20,8 @@ from ..dex import CHANNELS, Age, Answer, Gender, load_image
 from ..errors import ArgumentError, ImageError
 from ..faces import DETECTOR_HELP, Face, load_detector
 from ..predictor import DEX_MODELS, SMALL_MODELS, Prediction, Predictor, default_models
-from ..text import sparkline
+from ..text import human_bytes, sparkline
+from ..zoo import PUBLISHED
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,9 +52,10 @@ def run(args: argparse.Namespace) -> int:
     _check_faces(args, paths)
     models = args.model or default_models()
     if not args.model and models == SMALL_MODELS:
+        size = human_bytes(sum(PUBLISHED[name].size for name in DEX_MODELS))
         print(
             f"numpyvgg: the small networks answer, for tightly cropped faces; for those of the paper: "
-            f"numpyvgg fetch {' '.join(DEX_MODELS)}",
+            f"numpyvgg fetch {' '.join(DEX_MODELS)} ({size} together)",
             file=sys.stderr,
         )
     predictor = Predictor(models, args.channels)
