@@ -57,6 +57,9 @@ class Layer:
         Whether a batch normalisation is folded into the weights.
     load : callable
         Gives the weight and the bias ``[M]``; until then they stay in the file.
+    method : str
+        How it is computed, once a network is made of it: ``im2col``, ``Winograd F(4x4, 3x3)``, ``rows`` (of a fully
+        connected layer), ``textbook``.
     """
 
     place: str
@@ -68,6 +71,7 @@ class Layer:
     storage: str = ""
     batch_norm: bool = False
     load: Callable[[], Weights] | None = field(default=None, repr=False)
+    method: str = ""
 
     @property
     def parameters(self) -> int:
@@ -340,12 +344,19 @@ class _Recogniser:
         has_bias = index < len(bias_node.inputs) and bias_node.inputs[index] != ""
 
         def load() -> Weights:
-            stored = self._constant(node, 1)
+            stored = self._weight(node)
             weight = stored.T if transposed else stored.reshape(shape)
             bias = self._constant(bias_node, index).reshape(-1) if has_bias else np.zeros(shape[0], weight.dtype)
             return weight, bias
 
         return load
+
+    def _weight(self, node: Node) -> np.ndarray:
+        """The weight on the file's own bytes, aligned or not: kernels rearrange it, or read it block by block."""
+        name = node.inputs[1]
+        if name in self.model.initializers:
+            return self.model.initializers.stored(name).view()
+        return self._constant(node, 1)
 
     def _folded(self, load: Callable[[], Weights], node: Node, channels: int) -> Callable[[], Weights]:
         """The weights of a convolution with the batch normalisation that follows it; see the module's first lines."""

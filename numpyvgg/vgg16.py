@@ -24,15 +24,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from .caffe_file import read_caffe
 from .errors import ArgumentError, UnsupportedModelError
+from .kernels import Kernels
 from .layers import Textbook, flatten, max_pool, relu, softmax
 from .onnx_file import OnnxModel, SerializableModel, read_onnx
 from .recognise import Layer, configuration, recognise
+
+#: How convolutions are computed: by the kernels, or by the definitions in `layers`.
+METHODS = ("im2col", "winograd", "textbook")
+
+#: Images that go through the convolutions together. Memory grows with it, and so does the use that is made of each
+#: weight that is read; from 8 on it no longer shows.
+GROUP = 8
 
 if TYPE_CHECKING:  # in typing itself from Python 3.11 on
     from typing_extensions import Self
@@ -73,7 +82,6 @@ class VGG:
     """
 
     def __init__(self, layers: list[Layer], input_shape: tuple[int, ...], operations: Operations, dtype: np.dtype):
-        self.layers = layers
         self.configuration = configuration(layers)
         self.input_shape = input_shape
         self.dtype = dtype
@@ -82,6 +90,10 @@ class VGG:
         prepared = {layer.place: self._prepare(layer) for layer in layers if layer.load is not None}
         self._blocks = [
             [conv for place, conv in prepared.items() if place.startswith(f"conv{block}_")] for block in range(1, 6)
+        ]
+        self.layers = [
+            replace(layer, method=getattr(prepared[layer.place], "method", "textbook")) if layer.load else layer
+            for layer in layers
         ]
         self._fc6, self._fc7, self._fc8 = prepared["fc6"], prepared["fc7"], prepared["fc8"]
 
@@ -105,9 +117,12 @@ class VGG:
         Parameters
         ----------
         model : path, bytes, ModelProto or OnnxModel
-        conv : {"im2col"}
-            How convolutions are computed.
+        conv : {"im2col", "winograd", "textbook"}
+            How convolutions are computed: by `numpyvgg.kernels`, which prepares nothing for ``"im2col"`` and transforms
+            filters in advance for ``"winograd"`` (slower to open, faster from the second image on); or by the
+            definitions in `numpyvgg.layers`.
         threads : int, optional
+            Threads of the kernels; by default the cores that this process may use. No result depends on it.
         dtype : {"float32", "float64"}
             What everything is computed in.
 
@@ -120,14 +135,15 @@ class VGG:
         ArgumentError
             An option has a value that does not exist.
         """
-        if conv != "im2col":
-            raise ArgumentError(f"conv={conv!r} does not exist; there is 'im2col'")
+        if conv not in METHODS:
+            raise ArgumentError(f"conv={conv!r} does not exist; there are {', '.join(map(repr, METHODS))}")
         if str(dtype) not in ("float32", "float64"):
             raise ArgumentError(f"dtype={dtype!r} does not exist; there are 'float32' and 'float64'")
         model = model if isinstance(model, OnnxModel) else read_onnx(model)
         layers, input_shape = recognise(model)
         cls._check_configuration(configuration(layers), model.path)
-        return cls(layers, input_shape, Textbook(), np.dtype(dtype))
+        operations = Textbook() if conv == "textbook" else Kernels(conv, threads, dtype)
+        return cls(layers, input_shape, operations, np.dtype(dtype))
 
     @classmethod
     def from_caffe(cls, path: str | os.PathLike[str], **options: Any) -> Self:
@@ -171,15 +187,22 @@ class VGG:
         """
         ops = self._ops
         x = self._check(x)
-        for block in self._blocks:
-            for conv in block[:-1]:
-                x = ops.conv_relu(x, conv)
-            x = ops.conv_relu_pool(x, block[-1])
-        x = flatten(x)  # [N, 512, 7, 7] -> [N, 25088]
+        groups = [x[first : first + GROUP] for first in range(0, max(len(x), 1), GROUP)]
+        x = np.concatenate([self._features(group) for group in groups])  # [N, 25088]
         x = ops.linear_relu(x, self._fc6)
         x = ops.linear_relu(x, self._fc7)
         x = ops.linear(x, self._fc8)
         return softmax(x, axis=1)
+
+    def _features(self, x: np.ndarray) -> np.ndarray:
+        """The convolutional part of the forward pass, ``[N, 3, 224, 224] -> [N, 25088]``."""
+        ops = self._ops
+        x = np.ascontiguousarray(x, self.dtype)
+        for block in self._blocks:
+            for conv in block[:-1]:
+                x = ops.conv_relu(x, conv)
+            x = ops.conv_relu_pool(x, block[-1])
+        return flatten(x)
 
     def trace(self, x: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         """Run the network one operation at a time.
@@ -200,7 +223,7 @@ class VGG:
         """As `trace`, with the whole `Layer` in place of its name."""
         convolutions = iter(conv for block in self._blocks for conv in block)
         fully_connected = iter((self._fc6, self._fc7, self._fc8))
-        x = self._check(x)
+        x = np.ascontiguousarray(self._check(x), self.dtype)
         for layer in self.layers:
             if layer.place.startswith("conv"):
                 x = self._ops.conv2d(x, next(convolutions))
@@ -212,8 +235,8 @@ class VGG:
                 x = self._ops.linear(flatten(x), next(fully_connected))
             else:
                 x = softmax(x, axis=1)
-            x = x.reshape(len(x), *layer.output_shape)  # of fully connected layers written as convolutions [N, M, 1, 1]
-            yield layer, x
+            # Reshaped for fully connected layers written as convolutions: [N, M, 1, 1].
+            yield layer, np.ascontiguousarray(x.reshape(len(x), *layer.output_shape))
 
     def _check(self, x: np.ndarray) -> np.ndarray:
         """Turn away what is no batch of images, with the mend where one can guess it."""
@@ -228,7 +251,7 @@ class VGG:
             raise ArgumentError(f"the network takes {wanted}, not {list(x.shape)}{mend}")
         if x.dtype.kind not in "fiu":
             raise ArgumentError(f"the network takes real numbers, not {x.dtype}")
-        return np.ascontiguousarray(x, self.dtype)
+        return x
 
     def __repr__(self) -> str:
         parameters = sum(layer.parameters for layer in self.layers)

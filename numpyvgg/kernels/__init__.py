@@ -1,1 +1,102 @@
-"""The textbook's operations made fast."""
+"""The operations of a forward pass made fast: the same methods as `numpyvgg.layers.Textbook`, other means.
+
+Four ideas, a file each: `im2col` (convolution as a matrix product, in strips that stay in the cache), `winograd` (a
+quarter of the multiplications), `fully_connected` (weights read once, at memory speed) and `threads` (who does it);
+`images` is how an image lies in memory between two convolutions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..errors import ArgumentError
+from . import fully_connected, im2col, winograd
+from .fully_connected import Linear
+from .im2col import Im2colConv
+from .threads import Scratch, Workers, available_cores
+from .winograd import WinogradConv
+
+Conv = Im2colConv | WinogradConv
+
+METHODS = ("im2col", "winograd")
+
+
+class Kernels:
+    """The fast operations.
+
+    Results do not depend on the number of threads, and the fused operations give what their parts give, bit for bit.
+
+    Parameters
+    ----------
+    conv : {"im2col", "winograd"}
+        How convolutions are computed. `"winograd"` transforms filters in advance, for layers that it serves (3x3,
+        stride 1, no dilation, no groups, 16 channels and more); the others run by im2col.
+    threads : int, optional
+        How many; by default the cores that this process may use.
+    dtype : dtype
+        What everything is computed in.
+
+    Raises
+    ------
+    ArgumentError
+        An option has a value that does not exist.
+    """
+
+    def __init__(self, conv: str = "im2col", threads: int | None = None, dtype: np.dtype | str = "float32"):
+        if conv not in METHODS:
+            raise ArgumentError(f"conv={conv!r} does not exist; there are {' and '.join(map(repr, METHODS))}")
+        if threads is not None and threads < 1:
+            raise ArgumentError(f"threads={threads}: at least 1 is needed")
+        self.dtype = np.dtype(dtype)
+        self._winograd = conv == "winograd"
+        self._workers = Workers(threads or available_cores())
+        self._scratch = Scratch()
+
+    def prepare_conv(
+        self,
+        weight: np.ndarray,
+        bias: np.ndarray | None,
+        strides: Sequence[int] = (1, 1),
+        pads: Sequence[int] = (0, 0, 0, 0),
+        dilations: Sequence[int] = (1, 1),
+        group: int = 1,
+    ) -> Conv:
+        """Arrange the weights ``[M, C / group, kH, kW]`` for their kernel; the result's `method` names it."""
+        bias = bias if bias is None else np.array(bias, self.dtype)
+        if self._winograd and winograd.serves(weight, strides, dilations, group):
+            return winograd.prepare(weight, bias, tuple(pads), self.dtype, self._workers)
+        window = tuple(strides), tuple(pads), tuple(dilations)
+        return im2col.prepare(weight, bias, *window, group, self.dtype, self._workers)
+
+    def prepare_linear(self, weight: np.ndarray, bias: np.ndarray | None) -> Linear:
+        """Keep the weight ``[M, K]`` where it is; for repeated use, see that it is aligned."""
+        if self._winograd:
+            weight = np.require(weight, self.dtype, "A")
+        return Linear(weight, bias if bias is None else np.array(bias, self.dtype))
+
+    def conv2d(self, x: np.ndarray, conv: Conv) -> np.ndarray:
+        """Convolution and bias, ``[N, C, H, W] -> [N, M, outH, outW]``."""
+        return self._convolve(x, conv, relu=False, pool=False)
+
+    def conv_relu(self, x: np.ndarray, conv: Conv) -> np.ndarray:
+        """Convolution, bias and ReLU."""
+        return self._convolve(x, conv, relu=True, pool=False)
+
+    def conv_relu_pool(self, x: np.ndarray, conv: Conv) -> np.ndarray:
+        """Convolution, bias, ReLU and 2x2 max pooling with stride 2."""
+        return self._convolve(x, conv, relu=True, pool=True)
+
+    def linear(self, x: np.ndarray, fc: Linear) -> np.ndarray:
+        """``x @ weight.T + bias``: ``[N, K] -> [N, M]``."""
+        return fully_connected.linear(x, fc, self.dtype, self._workers, self._scratch)
+
+    def linear_relu(self, x: np.ndarray, fc: Linear) -> np.ndarray:
+        """The same and ReLU."""
+        y = self.linear(x, fc)
+        return np.maximum(y, y.dtype.type(0), out=y)
+
+    def _convolve(self, x: np.ndarray, conv: Conv, relu: bool, pool: bool) -> np.ndarray:
+        convolve = winograd.convolve if isinstance(conv, WinogradConv) else im2col.convolve
+        return convolve(x, conv, relu, pool, self._workers, self._scratch)  # type: ignore[arg-type]

@@ -1,0 +1,174 @@
+"""Convolution as a matrix product, a strip of rows at a time.
+
+**Idea.** Write the pixels under each place of the filter as one row of a matrix; the convolution is then the product of
+that matrix with the filters (im2col; K. Chellapilla, S. Puri, P. Simard, "High Performance Convolutional Neural
+Networks for Document Processing", 2006)::
+
+    columns[p, (i, j, c)] = x[row(p) * stride + i * dilation, column(p) * stride + j * dilation, c]
+    y[p, m]               = sum over (i, j, c) of columns[p, (i, j, c)] * weight[(i, j, c), m]  +  bias[m]
+
+The matrix holds every pixel kH * kW times: 115 MB for VGG's conv1_2, far beyond any cache, so that writing and reading
+it takes longer than the arithmetic. Cut into strips of a few rows it never leaves the core's cache. Bias, ReLU and the
+2x2 pooling are done on the strip while it is there, and what is left is written to its place in the next layer's input.
+
+Pooling comes first, then bias, then ReLU: rounding and max never change the order of two numbers, so the result is the
+same to the last bit as in the textbook's order, for a quarter of the additions.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..layers import output_size
+from .images import Image, clear_border, new_image, padded
+from .threads import Scratch, Workers, cache_bytes
+
+
+@dataclass(frozen=True)
+class Im2colConv:
+    """A convolution's weights ``[group, kH * kW * C / group, M / group]`` and its window."""
+
+    weight: np.ndarray
+    bias: np.ndarray | None
+    kernel_shape: tuple[int, int]
+    strides: tuple[int, ...]
+    pads: tuple[int, ...]
+    dilations: tuple[int, ...]
+    method = "im2col"
+
+
+def prepare(
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    strides: tuple[int, ...],
+    pads: tuple[int, ...],
+    dilations: tuple[int, ...],
+    group: int,
+    dtype: np.dtype,
+    workers: Workers,
+) -> Im2colConv:
+    """Put the weights into the order of the columns: ``[M, C / group, kH, kW]`` to taps, channels, filters."""
+    filters, channels, kernel_h, kernel_w = weight.shape
+    taps = kernel_h * kernel_w
+    source = weight.reshape(group, filters // group, channels, taps).transpose(0, 3, 2, 1)
+    ordered = np.empty((group, taps, channels, filters // group), dtype)
+
+    def reorder(tap: int) -> None:
+        ordered[:, tap] = source[:, tap]
+
+    workers.run(reorder, taps)
+    matrix = ordered.reshape(group, taps * channels, filters // group)
+    return Im2colConv(matrix, bias, (kernel_h, kernel_w), strides, pads, dilations)
+
+
+def strip_rows(out_h: int, out_w: int, taps: int, filters: int, itemsize: int) -> int:
+    """Rows of output in one strip; an even number, since pooling takes them in pairs.
+
+    Columns and product fill half of the core's L2. But the filters are read anew for each strip: it has at least some
+    400 pixels, to do as many multiplications with each number that is read, even if it then spills into the next cache.
+    """
+    pixels = max(cache_bytes(2) // 2 // ((taps + filters) * itemsize), 448)
+    strips = -(-out_h * out_w // pixels)
+    return -(-out_h // strips // 2) * 2
+
+
+def filter_parts(filters: int, strips: int) -> list[slice]:
+    """Where strips are too few to go round, halves of the filters (of many) are tasks of their own."""
+    middle = filters // 2
+    return [slice(0, middle), slice(middle, filters)] if strips < 4 and middle >= 128 else [slice(0, filters)]
+
+
+def convolve(x: np.ndarray, conv: Im2colConv, relu: bool, pool: bool, workers: Workers, scratch: Scratch) -> Image:
+    """Convolution, bias, and where asked for ReLU and 2x2 max pooling: ``[N, C, H, W] -> [N, M, outH, outW]``."""
+    n, _, height, width = x.shape
+    group, taps, filters = conv.weight.shape  # of one group
+    (kernel_h, kernel_w), (stride_h, stride_w), (dilation_h, dilation_w) = (
+        conv.kernel_shape,
+        conv.strides,
+        conv.dilations,
+    )
+    out_h = output_size(height, kernel_h, stride_h, conv.pads[0], conv.pads[2], dilation_h)
+    out_w = output_size(width, kernel_w, stride_w, conv.pads[1], conv.pads[3], dilation_w)
+    rows = (out_h - 1) * stride_h + (kernel_h - 1) * dilation_h + 1
+    columns = (out_w - 1) * stride_w + (kernel_w - 1) * dilation_w + 1
+    dtype = conv.weight.dtype
+    planar = group == 1 and x.shape[1] < 16
+    source = padded(x, conv.pads, rows, columns, dtype, planar)
+    windows = _windows(source, conv, out_h, out_w)
+    y = new_image(n, group * filters, out_h // 2 if pool else out_h, out_w // 2 if pool else out_w, dtype)
+    target = y.transpose(0, 2, 3, 1).view(np.ndarray)
+    height_of_strip = strip_rows(out_h, out_w, taps * group, filters * group, dtype.itemsize)
+    strips = -(-out_h // height_of_strip)
+    parts = filter_parts(filters, n * strips) if group == 1 else [slice(0, filters)]
+
+    def strip(number: int) -> None:
+        number, part = number // len(parts), parts[number % len(parts)]
+        image, first = number // strips, number % strips * height_of_strip
+        window = windows[image, first : first + height_of_strip]  # [rows, outW, group, kH, kW, C / group]
+        matrix = _columns(window, planar, scratch)
+        weight = conv.weight[:, :, part]
+        product = scratch.array("product", (len(matrix), group, weight.shape[2]), dtype)
+        np.matmul(matrix.swapaxes(0, 1), weight, out=product.swapaxes(0, 1))
+        product = product.reshape(len(window), out_w, -1)
+        some = part if group == 1 else slice(None)
+        finish(product, target[image, :, :, some], first, None if conv.bias is None else conv.bias[some], relu, pool)
+
+    workers.run(strip, n * strips * len(parts))
+    clear_border(y)
+    return y
+
+
+def _columns(window: np.ndarray, planar: bool, scratch: Scratch) -> np.ndarray:
+    """Copy a strip's windows into a matrix ``[pixels, group, kH * kW * C / group]``."""
+    rows, out_w, group = window.shape[:3]
+    pixels, taps = rows * out_w, math.prod(window.shape[3:])
+    if not planar:
+        matrix = scratch.array("columns", (pixels, group, taps), window.dtype)
+        np.copyto(matrix.reshape(window.shape), window)
+        return matrix
+    by_tap = scratch.array("columns", (group * taps, pixels), window.dtype)
+    np.copyto(by_tap.reshape(*window.shape[2:], rows, out_w), window.transpose(2, 3, 4, 5, 0, 1))
+    return by_tap.T.reshape(pixels, group, taps)
+
+
+def _windows(source: np.ndarray, conv: Im2colConv, out_h: int, out_w: int) -> np.ndarray:
+    """What the filter sees at each place, as a view ``[N, outH, outW, group, kH, kW, C / group]``."""
+    n, _, _, channels = source.shape
+    of_image, of_row, of_pixel, of_channel = source.strides
+    group = len(conv.weight)
+    return np.lib.stride_tricks.as_strided(
+        source,
+        (n, out_h, out_w, group, *conv.kernel_shape, channels // group),
+        (
+            of_image,
+            of_row * conv.strides[0],
+            of_pixel * conv.strides[1],
+            channels // group * of_channel,
+            of_row * conv.dilations[0],
+            of_pixel * conv.dilations[1],
+            of_channel,
+        ),
+        writeable=False,
+    )
+
+
+def finish(
+    product: np.ndarray, target: np.ndarray, first: int, bias: np.ndarray | None, relu: bool, pool: bool
+) -> None:
+    """Take a strip ``[rows, outW, M]`` from the product to its place in the output ``[outH, outW, M]``."""
+    if pool:
+        first, pairs, out_w = first // 2, len(product) // 2, product.shape[1] // 2 * 2
+        product = np.maximum(product[0 : 2 * pairs : 2], product[1 : 2 * pairs : 2], out=product[:pairs])
+        product = np.maximum(product[:, 0:out_w:2], product[:, 1:out_w:2], out=product[:, : out_w // 2])
+    place = target[first : first + len(product)]
+    if relu:
+        if bias is not None:
+            product += bias
+        np.maximum(product, product.dtype.type(0), out=place)
+    elif bias is not None:
+        np.add(product, bias, out=place)
+    else:
+        np.copyto(place, product)

@@ -1,0 +1,304 @@
+"""The kernels: the definitions' numbers, whatever the shape, the number of threads or the batch."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from make_standin import Layout, standin_model
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from numpyvgg import VGG16, ArgumentError
+from numpyvgg.kernels import Kernels, winograd
+from numpyvgg.kernels.threads import Scratch, Workers, _container_quota, available_cores, cache_bytes, one_blas_thread
+from numpyvgg.layers import conv2d, linear, max_pool, relu
+
+
+def random_layer(seed, n, channels, filters, height, width, kernel=(3, 3), group=1):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((n, channels, height, width)).astype(np.float32)
+    weight = rng.standard_normal((filters, channels // group, *kernel)).astype(np.float32)
+    return x, weight, rng.standard_normal(filters).astype(np.float32)
+
+
+def bound(x, weight, **window) -> np.ndarray:
+    """What rounding may add up to, for each output: a few units times the sum of absolute terms."""
+    return conv2d(abs(x).astype(np.float64), abs(weight).astype(np.float64), **window) * np.finfo(np.float32).eps
+
+
+# ---------------------------------------------------------------------- convolution
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    data=st.data(),
+    n=st.integers(1, 3),
+    group=st.sampled_from([1, 1, 2, 4]),
+    channels=st.integers(1, 6),
+    filters=st.integers(1, 6),
+    kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    strides=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    dilations=st.tuples(st.integers(1, 2), st.integers(1, 2)),
+    pads=st.tuples(*[st.integers(0, 3)] * 4),
+)
+def test_im2col_computes_any_convolution_of_the_onnx_specification(
+    data, n, group, channels, filters, kernel, strides, dilations, pads
+):
+    least = [max(1, d * (k - 1) + 1 - a - b) for k, d, a, b in zip(kernel, dilations, pads[:2], pads[2:], strict=True)]
+    height, width = (data.draw(st.integers(size, size + 12)) for size in least)
+    x, weight, bias = random_layer(0, n, channels * group, filters * group, height, width, kernel, group)
+    window = {"strides": strides, "pads": pads, "dilations": dilations, "group": group}
+    wanted = conv2d(x.astype(np.float64), weight.astype(np.float64), bias.astype(np.float64), **window)
+
+    ops = Kernels("im2col", threads=2)
+    conv = ops.prepare_conv(weight, bias, **window)
+    y = ops.conv2d(x, conv)
+    assert y.shape == wanted.shape
+    assert y.dtype == np.float32
+    assert (abs(y - wanted) <= 8 * bound(x, weight, **window) + 1e-6).all()
+
+    fine = Kernels("im2col", dtype="float64")
+    np.testing.assert_allclose(fine.conv2d(x, fine.prepare_conv(weight, bias, **window)), wanted, atol=1e-12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    n=st.integers(1, 5),
+    channels=st.integers(16, 40),
+    filters=st.sampled_from([16, 17, 32, 64, 96]),
+    height=st.integers(1, 40),
+    width=st.integers(1, 40),
+    pad=st.integers(0, 2),
+)
+def test_winograd_is_the_convolution_within_a_bound_of_its_own(n, channels, filters, height, width, pad):
+    height, width = max(height, 3 - 2 * pad), max(width, 3 - 2 * pad)
+    x, weight, bias = random_layer(1, n, channels, filters, height, width)
+    window = {"pads": (pad,) * 4}
+    wanted = conv2d(x.astype(np.float64), weight.astype(np.float64), bias.astype(np.float64), **window)
+    for dtype, factor in (("float32", 1.0), ("float64", 2.0**-29)):
+        ops = Kernels("winograd", threads=2, dtype=dtype)
+        conv = ops.prepare_conv(weight, bias, **window)
+        assert conv.method == "Winograd F(4x4, 3x3)"
+        y = ops.conv2d(x, conv)
+        assert y.dtype == dtype
+        # Errors come from whole tiles, so the largest output is the measure; seen: 18, the theory allows thousands.
+        assert abs(y - wanted).max() <= factor * 64 * (bound(x, weight, **window).max() + 1e-6)
+
+
+def test_winograds_matrices_are_an_identity_in_exact_arithmetic():
+    rng = np.random.default_rng(0)
+    pixels, taps = rng.integers(-9, 10, 6).astype(float), rng.integers(-9, 10, 3).astype(float)
+    y = winograd.A_T @ ((winograd.G @ taps) * (winograd.B_T @ pixels))
+    np.testing.assert_allclose(y, np.correlate(pixels, taps), atol=1e-12)
+
+
+@pytest.mark.parametrize("conv", ["im2col", "winograd"])
+@pytest.mark.parametrize("size", [(1, 16, 32, 8, 8), (3, 32, 64, 14, 14), (2, 16, 48, 13, 30), (1, 64, 64, 57, 9)])
+def test_fused_operations_give_the_bits_of_their_parts(conv, size):
+    x, weight, bias = random_layer(2, *size)
+    ops = Kernels(conv, threads=2)
+    prepared = ops.prepare_conv(weight, bias, pads=(1, 1, 1, 1))
+    y = np.ascontiguousarray(ops.conv2d(x, prepared))
+    assert ops.conv_relu(x, prepared).tobytes() == relu(y).tobytes()
+    assert ops.conv_relu_pool(x, prepared).tobytes() == max_pool(relu(y), (2, 2), strides=(2, 2)).tobytes()
+    assert ops.conv2d(x, ops.prepare_conv(weight, None, pads=(1, 1, 1, 1))).shape == y.shape
+
+
+@pytest.mark.parametrize("conv", ["im2col", "winograd"])
+@pytest.mark.parametrize("size", [(1, 16, 64, 30, 30), (1, 128, 256, 14, 14), (5, 32, 32, 12, 12)])
+def test_the_number_of_threads_changes_no_bit(conv, size):
+    x, weight, bias = random_layer(3, *size)
+    answers = set()
+    for threads in (1, 2, 3, 5):
+        ops = Kernels(conv, threads=threads)
+        answers.add(ops.conv_relu(x, ops.prepare_conv(weight, bias, pads=(1, 1, 1, 1))).tobytes())
+    assert len(answers) == 1
+
+
+@pytest.mark.parametrize("conv", ["im2col", "winograd"])
+def test_an_output_serves_as_the_next_input_however_it_is_handed_on(conv):
+    x, weight, bias = random_layer(4, 2, 32, 32, 15, 18)
+    ops = Kernels(conv, threads=2)
+    prepared = ops.prepare_conv(weight, bias, pads=(1, 1, 1, 1))
+    y = ops.conv_relu(x, prepared)
+    for pads in ((1, 1, 1, 1), (0, 0, 0, 0), (2, 1, 0, 1)):
+        following = ops.prepare_conv(weight, bias, pads=pads)
+        wanted = ops.conv2d(np.array(y, order="C", subok=False), following)
+        assert ops.conv2d(y, following).tobytes() == wanted.tobytes()
+        shifted = ops.conv2d(y[:, :, 1:, :-1], following)
+        assert shifted.tobytes() == ops.conv2d(np.array(y)[:, :, 1:, :-1], following).tobytes()
+
+
+def test_shapes_that_winograd_does_not_serve_run_by_im2col_and_say_so():
+    ops = Kernels("winograd")
+    for shape, window in [
+        ((32, 32, 7, 7), {}),
+        ((32, 32, 3, 3), {"strides": (2, 2)}),
+        ((32, 32, 3, 3), {"dilations": (2, 2)}),
+        ((32, 16, 3, 3), {"group": 2}),
+        ((32, 3, 3, 3), {}),
+    ]:
+        assert ops.prepare_conv(np.zeros(shape, np.float32), None, **window).method == "im2col"
+
+
+# ---------------------------------------------------------------------- fully connected
+
+
+@settings(max_examples=25, deadline=None)
+@given(n=st.integers(0, 5), inputs=st.integers(1, 3000), outputs=st.integers(1, 300), aligned=st.booleans())
+def test_fully_connected_layers_are_the_product_also_on_unaligned_bytes(n, inputs, outputs, aligned):
+    rng = np.random.default_rng(inputs)
+    x = rng.standard_normal((n, inputs)).astype(np.float32)
+    weight, bias = rng.standard_normal((outputs, inputs)).astype(np.float32), np.ones(outputs, np.float32)
+    if not aligned:
+        weight = np.frombuffer(b"." + weight.tobytes(), np.uint8)[1:].view(np.float32).reshape(outputs, inputs)
+    wanted = linear(x.astype(np.float64), weight.astype(np.float64), bias, transB=1)
+    answers = []
+    for conv, threads in (("im2col", 1), ("im2col", 3), ("winograd", 2)):
+        ops = Kernels(conv, threads=threads)
+        fc = ops.prepare_linear(weight, bias)
+        answers.append(ops.linear(x, fc))
+        assert ops.linear_relu(x, fc).tobytes() == relu(answers[-1]).tobytes()
+    terms = abs(x.astype(np.float64)) @ abs(weight.T.astype(np.float64)) + 1
+    assert (abs(answers[0] - wanted) <= 8 * np.finfo(np.float32).eps * terms).all()
+    assert len({answer.tobytes() for answer in answers}) == 1
+
+
+# ---------------------------------------------------------------------- the network
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (11, 3, 224, 224), np.uint8)
+
+
+@pytest.mark.parametrize("conv", ["im2col", "winograd"])
+def test_a_network_answers_as_in_float64_and_alike_in_any_batch(conv, images):
+    model = standin_model(Layout(batch="N"))
+    net = VGG16.from_onnx(model, conv=conv, threads=2)
+    together = net(images)  # more than one group of them
+    wanted = VGG16.from_onnx(model, conv="textbook", dtype="float64")(images[:2])
+    assert abs(together[:2] - wanted).max() < 1e-5
+    for i in (0, 8, 10):
+        np.testing.assert_allclose(together[i], net(images[i : i + 1])[0], atol=1e-6)
+    assert together[3:5].tobytes() == VGG16.from_onnx(model, conv=conv, threads=1)(images)[3:5].tobytes()
+
+
+def test_layers_say_how_they_run():
+    methods = {
+        conv: {layer.place: layer.method for layer in VGG16.from_onnx(standin_model(width=1 / 4), conv=conv).layers}
+        for conv in ("im2col", "winograd", "textbook")
+    }
+    assert (methods["im2col"]["conv3_1"], methods["winograd"]["conv3_1"]) == ("im2col", "Winograd F(4x4, 3x3)")
+    assert (methods["winograd"]["conv1_1"], methods["winograd"]["fc6"]) == ("im2col", "rows")
+    assert (methods["textbook"]["conv3_1"], methods["textbook"]["pool1"]) == ("textbook", "")
+
+
+def test_options_that_do_not_exist_are_turned_away():
+    with pytest.raises(ArgumentError, match="conv='fft'"):
+        VGG16.from_onnx(standin_model(), conv="fft")
+    with pytest.raises(ArgumentError, match="threads=0"):
+        VGG16.from_onnx(standin_model(), threads=0)
+
+
+# ---------------------------------------------------------------------- threads
+
+
+def blas_threads() -> list[int]:
+    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+
+def test_blas_keeps_to_one_thread_while_strips_are_taken_and_gets_its_own_back():
+    with threadpool_limits(2, user_api="blas"):
+        before, seen = blas_threads(), []
+        Workers(2).run(lambda number: seen.extend(blas_threads()), 4)
+        assert set(seen) == {1}
+        assert blas_threads() == before
+
+        def fail(number: int) -> None:
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            Workers(2).run(fail, 4)
+        assert blas_threads() == before
+
+
+def test_networks_at_work_in_two_threads_do_not_disturb_each_other(images):
+    nets = [VGG16.from_onnx(standin_model(seed=seed), conv=conv) for seed, conv in ((0, "im2col"), (1, "winograd"))]
+    wanted = [net(images[:1]).tobytes() for net in nets]
+    before, wrong = blas_threads(), []
+
+    def work(net: VGG16, answer: bytes) -> None:
+        wrong.extend(1 for _ in range(4) if net(images[:1]).tobytes() != answer)
+
+    # Two threads for each network: the networks stay apart, and one may be called from several threads at once.
+    threads = [threading.Thread(target=work, args=pair) for pair in list(zip(nets, wanted, strict=True)) * 2]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert blas_threads() == before
+
+
+def test_the_limit_on_blas_is_counted():
+    before = blas_threads()
+    with one_blas_thread:
+        with one_blas_thread:
+            pass
+        assert set(blas_threads()) == {1}
+    assert blas_threads() == before
+
+
+def test_every_task_is_done_once_and_the_first_error_is_raised():
+    done: list[int] = []
+    Workers(3).run(done.append, 100)
+    assert sorted(done) == list(range(100))
+    Workers(3).run(done.append, 0)
+    assert len(done) == 100
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({"cpu.max": "150000 100000"}, 1.5),
+        ({"cpu.max": "max 100000"}, np.inf),
+        ({"cpu/cpu.cfs_quota_us": "400000", "cpu/cpu.cfs_period_us": "100000"}, 4),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, np.inf),
+        ({}, np.inf),
+    ],
+)
+def test_a_containers_quota_is_read_from_its_control_group(files, cores, tmp_path):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert _container_quota(tmp_path) == cores
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity to set")
+def test_only_cores_that_the_process_may_use_are_counted():
+    cores = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(cores)})
+        assert available_cores() == 1
+    finally:
+        os.sched_setaffinity(0, cores)
+    assert 1 <= available_cores() <= len(cores)
+
+
+def test_scratch_memory_is_one_threads_own():
+    scratch, there = Scratch(), []
+    here = scratch.array("a", (10,), np.dtype(np.float32))
+    assert np.shares_memory(here, scratch.array("a", (5, 2), np.dtype(np.float32)))
+    thread = threading.Thread(target=lambda: there.append(scratch.array("a", (10,), np.dtype(np.float32))))
+    thread.start()
+    thread.join()
+    assert not np.shares_memory(here, there[0])
+
+
+def test_cache_sizes_are_plausible():
+    assert 8 * 1024 <= cache_bytes(1) < cache_bytes(2) <= 64 * 1024**2
