@@ -177,3 +177,11 @@ def test_every_case_is_run_or_has_its_reason(capsys):
         print(f"{len(OLD_CASES)} old exports: {len(OLD_CASES) - len(OLD_EXCLUDED)} run; excluded:")
         for (_, name), reason in OLD_EXCLUDED.items():
             print(f"  {name}: {reason}")
+
+
+def test_the_documentation_lists_the_operators_that_there_are():
+    text = Path(__file__).parents[1].joinpath("docs", "session.md").read_text()
+    listed = " ".join(line[1:] for line in text.splitlines() if line.startswith("> ")).split()
+    known = {schema.name for schema in onnx.defs.get_all_schemas_with_history() if not schema.domain}
+    newest = onnx.defs.onnx_opset_version()
+    assert set(listed) == {name for name in known if name == "Constant" or find(name, newest)}
