@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -512,7 +515,7 @@ def test_golden_tensors_of_others_are_read(net_path, photographs, tmp_path):
 def test_the_command_explains_onnxruntime_and_exits_0(net_path, capsys):
     assert main(["parity", net_path, "--against", "onnxruntime"]) == 0
     table = capsys.readouterr().out
-    assert "all 37 layers explained on 1 image" in table
+    assert "37 of 37 layers explained on 1 image" in table
     assert "\033[" not in table  # not a terminal
 
 
@@ -581,3 +584,19 @@ def test_what_cannot_be_judged_is_refused(net_path, photographs, tmp_path):
     path = chain(tmp_path, [helper.make_node("Erf", ["x"], ["y"], name="erf")], {}, [1, 4])
     with pytest.raises(UnsupportedModelError, match="erf"):
         compare(path, np.zeros((1, 4), np.float32), lambda x: x)
+
+
+# ---------------------------------------------------------------------- the documentation
+
+
+def test_the_documentations_code_runs_and_settles_what_it_says(capsys):
+    page = (Path(__file__).parents[1] / "docs" / "parity.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(block, names)
+    assert "1 of 1 layers not explained" in capsys.readouterr().out  # the broken kernel
+    assert 0.001 < names["mismatches"].mean() < 0.02  # the issue has 0.444 %
+    assert names["first"].explained
+    assert names["second"].explained
+    assert 1 <= len(names["suspects"]) <= 10  # the issue has 1 of 2000
+    assert names["settled"].explained

@@ -274,5 +274,5 @@ def _round_to(x: np.ndarray | None, bits: int) -> np.ndarray | None:
     """The nearest numbers with a significand of so many bits; integers, such as shapes, stay as they are."""
     if x is None or x.dtype.kind != "f":
         return x
-    fraction, exponent = np.frexp(x)
-    return np.ldexp(np.rint(np.ldexp(fraction, bits)), exponent - bits)
+    head = x * (2.0 ** (53 - bits) + 1)  # Veltkamp's split: subtracting nearly the same number leaves the leading bits
+    return head - (head - x)

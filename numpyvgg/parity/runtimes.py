@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, MissingExtraError
+from ..errors import ArgumentError, MissingExtraError, NumpyVggError
 from ..onnx_file import OnnxModel
-from ..wire import bytes_field, integer_field
+from ..wire import Source, bytes_field, integer_field
 from .compare import Runtime
 from .graph import Graph
 from .operations import operation
@@ -39,7 +40,7 @@ def with_all_outputs(model: OnnxModel, x: np.ndarray) -> bytes:
         for node, value in graph.forward(x, np.float32)
         if node.outputs[0] not in already and not operation(model, node).moves
     )
-    return Path(model.path).read_bytes() + bytes_field(7, outputs)
+    return b"".join([Source.open(model.path).data, bytes_field(7, outputs)])  # joined from the map: one copy, not two
 
 
 def _value_info(name: str, shape: tuple[int, ...]) -> bytes:
@@ -55,6 +56,7 @@ def _onnxruntime(model: OnnxModel, x: np.ndarray) -> Runtime:
     options = onnxruntime.SessionOptions()
     # The bytes come without their path; weights outside the file are still found beside it.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(_folder(model)))
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # its threads would slow ours down
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(with_all_outputs(model, x), options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
@@ -128,6 +130,23 @@ def open_runtime(name: str, model: OnnxModel, x: np.ndarray) -> Runtime:
         raise ArgumentError(f"no runtime is called {name!r}; there are {', '.join(RUNTIMES)}")
     make, package = RUNTIMES[name]
     try:
-        return make(model, x)
+        runtime = make(model, x)
     except ImportError:
         raise MissingExtraError(f"comparing with {name} needs {package}: pip install {package}") from None
+    except NumpyVggError:
+        raise
+    except Exception as error:  # each has exceptions of its own, derived from nothing in particular
+        raise _refusal(name, model, error) from None
+
+    def run(x: np.ndarray) -> Any:
+        try:
+            return runtime(x)
+        except Exception as error:
+            raise _refusal(name, model, error) from None
+
+    return run
+
+
+def _refusal(name: str, model: OnnxModel, error: Exception) -> ArgumentError:
+    reason = " ".join(str(error).split())
+    return ArgumentError(f"{model.path}: {name} does not run it: {reason[:300]}")

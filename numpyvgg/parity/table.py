@@ -68,7 +68,7 @@ def _summary(parity: Parity) -> str:
     images = f"{parity.images} image{'s' if parity.images != 1 else ''}"
     shown = [layer for layer in parity.layers if layer.judgement.verdict != "not shown"]
     if parity.explained:
-        return f"all {len(shown)} layers explained on {images}"
+        return f"{len(shown)} of {len(shown)} layers explained on {images}"
     return f"{len(parity.failures)} of {len(shown)} layers not explained on {images}; first {parity.failures[0].name}"
 
 
