@@ -57,7 +57,7 @@ class Planner:
     ----------
     model : OnnxModel
     make_operations : callable
-        Gives the operations set (`layers.Textbook`, or the kernels) that computes in a dtype.
+        Gives the operations set (such as `kernels.Kernels`) that computes in `dtype`.
 
     Raises
     ------
@@ -67,9 +67,9 @@ class Planner:
         The graph has a cycle, or a tensor that comes from nowhere or from two nodes.
     """
 
-    def __init__(self, model: OnnxModel, make_operations: Callable[[np.dtype], Any]):
+    def __init__(self, model: OnnxModel, make_operations: Callable[..., Any]):
         self.model = model
-        self._operations = cache(make_operations)
+        self._operations = cache(lambda dtype: make_operations(dtype=dtype))
         self._check_operators()
         self._constants = {
             node.outputs[0]: constant_value(node) for node in model.nodes if node.op_type == "Constant" and node.outputs
@@ -217,7 +217,7 @@ class Planner:
             return Step(chain.nodes, node.inputs, chain.nodes[-1].outputs, run)
         if node.op_type not in ("Conv", "Gemm", "MatMul") or node.inputs[1] in overridden:
             return None
-        weight = self.constant(node.inputs[1])
+        weight = self._weight(node.inputs[1])
         if weight is None or weight.dtype not in (np.float32, np.float64):
             return None
         if node.op_type == "Conv":
@@ -227,6 +227,12 @@ class Planner:
         else:
             run = self._matmul(chain, weight)
         return None if run is None else Step(chain.nodes, node.inputs[:1], chain.nodes[-1].outputs, run)
+
+    def _weight(self, name: str) -> np.ndarray | None:
+        """The value of a fixed tensor where it lies in the file, aligned or not: the kernels copy what they have to."""
+        if name in self.model.initializers:
+            return self.model.initializers.stored(name).view()
+        return self._constants.get(name)
 
     def _convolution(self, chain: _Chain, weight: np.ndarray) -> Convolution | None:
         node = chain.nodes[0]
@@ -252,7 +258,7 @@ class Planner:
         attributes = {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0, **node.attributes}
         if attributes["transA"] or attributes["alpha"] != 1 or attributes["beta"] != 1 or weight.ndim != 2:
             return None
-        weight = weight if attributes["transB"] else weight.T  # [M, K]
+        weight = weight if attributes["transB"] else np.require(weight, requirements="A").T  # [M, K]
         bias = chain.constant(node.inputs[2]) if len(node.inputs) > 2 else None
         if any(node.inputs[2:]) and (bias is None or bias.shape not in ((len(weight),), (1, len(weight)))):
             return None
@@ -268,7 +274,8 @@ class Planner:
         folded = len(chain.nodes)
         relu = chain.follow("Relu") is not None
         prepared = self._prepared.setdefault((id(chain.nodes[0]), folded), {})
-        return FullyConnected(self._operations(weight.dtype), weight.T, bias, relu, prepared)
+        weight = np.require(weight, requirements="A").T  # [M, K]
+        return FullyConnected(self._operations(weight.dtype), weight, bias, relu, prepared)
 
 
 class _Chain:

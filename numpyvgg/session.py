@@ -15,12 +15,13 @@ import os
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
 
 from .errors import ArgumentError, UnsupportedModelError
-from .layers import Textbook
+from .kernels import Kernels
 from .onnx_file import OnnxModel, SerializableModel, ValueInfo, read_onnx
 from .plan import Planner, Step
 
@@ -95,6 +96,9 @@ class SessionOptions:
 
     `intra_op_num_threads` has its effect. The others are about speed, memory and logging, and can be ignored safely;
     those that promise something else are refused when the session is made.
+
+    The entry ``numpyvgg.conv`` says how convolutions are computed, as the argument `conv` of `VGG.from_onnx` does:
+    ``options.add_session_config_entry("numpyvgg.conv", "winograd")``.
     """
 
     def __init__(self) -> None:
@@ -116,8 +120,13 @@ class SessionOptions:
         self.optimized_model_filepath = ""
         self._entries: dict[str, str] = {}
 
+    @property
+    def conv(self) -> str:
+        """How convolutions are computed: ``im2col`` or ``winograd``."""
+        return self._entries.get("numpyvgg.conv", "im2col")
+
     def add_session_config_entry(self, key: str, value: str) -> None:
-        """Accepted, remembered and without effect."""
+        """Accepted and remembered; only ``numpyvgg.conv`` has an effect."""
         self._entries[key] = value
 
     def get_session_config_entry(self, key: str) -> str:
@@ -213,7 +222,7 @@ class InferenceSession:
         for value in self._model.inputs:
             if value.dtype is None:
                 self._fail(f"input {value.name!r} has a type that NumPy does not have", UnsupportedModelError)
-        self._planner = Planner(self._model, lambda dtype: Textbook())
+        self._planner = Planner(self._model, partial(Kernels, options.conv, options.intra_op_num_threads or None))
         self._steps: dict[tuple[frozenset[str], frozenset[str]], list[Step]] = {}
         self._lock = threading.Lock()
 

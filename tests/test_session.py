@@ -63,11 +63,18 @@ def test_asking_for_intermediate_tensors_does_not_change_a_bit_of_the_answer(vgg
     np.testing.assert_array_equal(together[-1], alone)
 
 
-def test_the_forward_pass_written_by_hand_gives_the_same_bits(vgg):
+@pytest.mark.parametrize("conv", ["im2col", "winograd"])
+def test_the_forward_pass_written_by_hand_gives_the_same_bits(vgg, conv):
     model, feed = vgg
-    np.testing.assert_array_equal(
-        InferenceSession(model).run(None, feed)[0], numpyvgg.VGG.from_onnx(model)(feed["input"])
-    )
+    options = SessionOptions()
+    options.add_session_config_entry("numpyvgg.conv", conv)
+    by_hand = numpyvgg.VGG.from_onnx(model, conv=conv)(feed["input"])
+    np.testing.assert_array_equal(InferenceSession(model, options).run(None, feed)[0], by_hand)
+
+
+def test_the_full_size_network_gives_the_same_bits_as_the_pass_written_by_hand(zoo_path, portrait):
+    (answer,) = InferenceSession(zoo_path).run(None, {"input": portrait})
+    np.testing.assert_array_equal(answer, numpyvgg.VGG.from_onnx(zoo_path)(portrait))
 
 
 def test_nodes_run_in_dependency_order_whatever_order_the_file_has(vgg):
