@@ -231,10 +231,12 @@ def bfloat16_runtime(path):
 
 
 def test_float32_passes_and_bfloat16_is_caught_in_every_layer_on_ten_images(net_path, photographs):
-    parity = assert_parity(net_path, photographs, onnxruntime_on(net_path, photographs[:1]))
+    runtime = onnxruntime_on(net_path, photographs[:1])
+    parity = compare(net_path, photographs, runtime, ours=runtime)
+    assert parity.explained
     assert parity.images == 10
     assert len(parity.layers) == 37
-    parity = compare(net_path, photographs, bfloat16_runtime(net_path))
+    parity = compare(net_path, photographs, bfloat16_runtime(net_path), ours=runtime)
     products = [layer for layer in parity.layers if layer.op_type in ("Conv", "Gemm")]
     assert parity.failures == products
     assert {layer.judgement.hint for layer in products} == {"as if computed in bfloat16"}
@@ -546,6 +548,15 @@ def test_lines_are_coloured_by_their_verdict(net_path, photographs):
     parity = compare(net_path, photographs[:1], lambda x: {**runtime(x), "fc8_Y": np.ones((1, 101), np.float32)})
     red = [line for line in parity_table(parity, colour=True).split("\n") if line.startswith("\033[31m")]
     assert [line[5:9] for line in red] == ["fc8 ", "prob"]
+
+
+def test_a_runtime_that_does_not_take_the_input_is_one_line(tmp_path, capsys):
+    _, weight = conv_case(3, 2, 14)
+    path = conv_net(tmp_path, weight, size=(14, 14))
+    with pytest.raises(ArgumentError, match="onnxruntime does not run it"):
+        onnxruntime_on(path, np.zeros((1, 3, 14, 14), np.float32))(np.zeros((1, 3, 20, 20), np.float32))
+    assert main(["parity", path, "photo.jpg", "--against", "onnxruntime"]) == 2
+    assert "takes [3, 14, 14]" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..caffe_file import is_caffe
-from ..dex import load_image, to_tensor
+from ..dex import SIZE, load_image, to_tensor
 from ..errors import ArgumentError
 from ..onnx_file import OnnxModel
 from ..parity import compare
@@ -68,7 +68,9 @@ def _compare(model: OnnxModel, args: argparse.Namespace) -> Parity:
 
 def _inputs(model: OnnxModel, images: list[str]) -> np.ndarray:
     """The photographs as a batch; without any, noise in the range of pixels."""
-    if images:
-        return np.concatenate([to_tensor(load_image(path)) for path in images])
     shape = [size if isinstance(size, int) else 1 for size in model.inputs[0].shape or ()]
-    return np.random.default_rng(0).integers(0, 256, (1, *shape[1:])).astype(np.float32)
+    if not images:
+        return np.random.default_rng(0).integers(0, 256, (1, *shape[1:])).astype(np.float32)
+    if shape[1:] != [3, SIZE, SIZE]:
+        raise ArgumentError(f"{model.path}: takes {shape[1:]}, not photographs of [3, {SIZE}, {SIZE}]; leave them out")
+    return np.concatenate([to_tensor(load_image(path)) for path in images])

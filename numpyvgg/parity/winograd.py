@@ -107,9 +107,11 @@ def _likeness(power: np.ndarray, m: int) -> float:
     reaches output i by A^T[i, k]; over random images and weights their squares add up.
     """
     height, width = (size // m * m for size in power.shape)
+    if min(height, width) < 2 * m:
+        return 0.0  # too small to tell
     seen = power[:height, :width].reshape(height // m, m, width // m, m).mean(axis=(0, 2))  # [m, m]
-    if min(height, width) < 2 * m or seen.min() == 0 or seen.max() < 4 * seen.min():
-        return 0.0  # too small to tell, or too even: theory expects the largest to be a hundred times the smallest
+    if seen.min() == 0 or seen.max() < 4 * seen.min():
+        return 0.0  # too even: theory expects the largest to be a hundred times the smallest
     at, g, bt = transforms(m)
     expected = np.square(at) @ (np.square(bt).sum(axis=1) * np.square(g).sum(axis=1))
     return float(np.corrcoef(np.log(seen).ravel(), np.log(np.outer(expected, expected)).ravel())[0, 1])
