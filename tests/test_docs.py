@@ -19,6 +19,7 @@ from conftest import PORTRAIT
 from make_notebook import blocks, examples, notebook
 
 from numpyvgg.cli import main
+from numpyvgg.dex import load_image, to_tensor
 from numpyvgg.standin import write_standin
 
 ROOT = Path(__file__).parents[1]
@@ -29,10 +30,12 @@ NAMES = [page.name for page in PAGES]
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """An empty folder to work in, with the photograph and the network that the pages speak of."""
+    """An empty folder to work in, with the photographs and the networks that the pages speak of."""
     monkeypatch.chdir(tmp_path)
-    shutil.copy(PORTRAIT, "photo.jpg")
-    write_standin(Path("vgg_ilsvrc_16_age_imdb_wiki.onnx"), width=1 / 16)
+    for photograph in ("photo.jpg", "party.jpg"):
+        shutil.copy(PORTRAIT, photograph)
+    for network in ("model.onnx", "vgg_ilsvrc_16_age_imdb_wiki.onnx"):
+        write_standin(Path(network), width=1 / 16)
     return tmp_path
 
 
@@ -47,7 +50,8 @@ def run(code: str, place: Path, line: int, names: dict[str, object]) -> str:
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 @pytest.mark.usefixtures("folder")
 def test_every_block_of_python_runs_and_prints_what_stands_under_it(page, capsys):
-    names: dict[str, object] = {"__name__": "__main__"}
+    """Blocks that are marked `py` are for other places than this, such as a browser."""
+    names: dict[str, object] = {"__name__": "__main__", "images": to_tensor(load_image(PORTRAIT))}
     count = 0
     for block, output in examples(page.read_text("utf-8")):
         printed = run(block.code, page, block.line, names)
@@ -65,7 +69,7 @@ def test_every_command_shown_is_one_that_there_is(page, monkeypatch):
     for block in blocks(page.read_text("utf-8")):
         if block.language not in ("sh", "shell", "bash", "console"):
             continue
-        for command in re.split(r"&&|\||;|\n", block.code):
+        for command in re.split(r"&&|[|;<>\n]", block.code):
             words = shlex.split(command.removeprefix("$ "), comments=True)
             if words[:1] == ["numpyvgg"] and len(words) > 1:
                 module = importlib.import_module(f"numpyvgg.commands.{words[1]}")

@@ -70,7 +70,7 @@ def _print_text(args: argparse.Namespace) -> None:
     face = _face(args, photograph)
     x = to_tensor(photograph if face is None else face.with_margin(), args.channels)
     for number, (name, model) in enumerate(_models(args).items()):
-        net = VGG.from_onnx(model)
+        net = VGG.from_onnx(model, conv="winograd")
         if number == 0:
             views, values = watch(net, x)
             probabilities = values["prob"]
@@ -97,7 +97,10 @@ def _page(args: argparse.Namespace) -> str:
     face, models = _face(args, photograph), _models(args)
     standin = any(model.producer.startswith("numpyvgg-standin") for model in models.values())
     return render(
-        [explain(VGG.from_onnx(each), photograph, face=face, channels=args.channels) for each in models.values()],
+        [
+            explain(VGG.from_onnx(each, conv="winograd"), photograph, face=face, channels=args.channels)
+            for each in models.values()
+        ],
         [Path(name).name for name in models],
         title=Path(args.image).name,
         note=_STANDIN if standin else "",
