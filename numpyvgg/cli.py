@@ -23,6 +23,7 @@ COMMANDS: dict[str, str] = {
     "explain": "show what each layer makes of a photograph, and where the answer comes from",
     "models": "list the published networks, and which of them are on this machine",
     "fetch": "bring published networks to this machine",
+    "bench": "measure this package against the other systems that are installed",
     "parity": "hold another runtime to rounding theory, layer by layer; write golden tensors",
 }
 
