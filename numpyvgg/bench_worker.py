@@ -96,7 +96,7 @@ def pytorch(path: str, threads: int) -> Run:
 def onnx_reference(path: str, threads: int) -> Run:
     from onnx.reference import ReferenceEvaluator
 
-    session = ReferenceEvaluator(path)
+    session: Any = ReferenceEvaluator(path)
     name = session.input_names[0]
     return lambda x: session.run(None, {name: x})[0]
 

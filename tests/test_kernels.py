@@ -145,6 +145,16 @@ def test_shapes_that_winograd_does_not_serve_run_by_im2col_and_say_so():
         assert ops.prepare_conv(np.zeros(shape, np.float32), None, **window).method == "im2col"
 
 
+@pytest.mark.parametrize("conv", ["im2col", "winograd"])
+def test_inputs_that_do_not_fit_are_turned_away(conv):
+    ops = Kernels(conv)
+    prepared = ops.prepare_conv(np.zeros((16, 16, 3, 3), np.float32), None)
+    with pytest.raises(ArgumentError, match="16 channels"):
+        ops.conv2d(np.zeros((1, 17, 9, 9), np.float32), prepared)
+    with pytest.raises(ArgumentError, match="does not fit"):
+        ops.conv2d(np.zeros((1, 16, 9, 2), np.float32), prepared)
+
+
 # ---------------------------------------------------------------------- fully connected
 
 

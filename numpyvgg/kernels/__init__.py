@@ -72,12 +72,12 @@ class Kernels:
 
     def prepare_linear(self, weight: np.ndarray, bias: np.ndarray | None) -> Linear:
         """Keep the weight ``[M, K]`` where it is; for repeated use, see that it is aligned."""
-        if self._winograd:
+        if self._winograd or not weight.flags.c_contiguous:  # a transposed weight has no rows to copy one by one
             weight = np.require(weight, self.dtype, "A")
         return Linear(weight, bias if bias is None else np.array(bias, self.dtype))
 
     def conv2d(self, x: np.ndarray, conv: Conv) -> np.ndarray:
-        """Convolution and bias, ``[N, C, H, W] -> [N, M, outH, outW]``."""
+        """Convolution and bias, ``[N, C, H, W] -> [N, M, outH, outW]``; ArgumentError where shapes do not fit."""
         return self._convolve(x, conv, relu=False, pool=False)
 
     def conv_relu(self, x: np.ndarray, conv: Conv) -> np.ndarray:
@@ -98,5 +98,7 @@ class Kernels:
         return np.maximum(y, y.dtype.type(0), out=y)
 
     def _convolve(self, x: np.ndarray, conv: Conv, relu: bool, pool: bool) -> np.ndarray:
+        if x.shape[1] != conv.channels:
+            raise ArgumentError(f"a convolution of {conv.channels} channels does not fit input {list(x.shape)}")
         convolve = winograd.convolve if isinstance(conv, WinogradConv) else im2col.convolve
         return convolve(x, conv, relu, pool, self._workers, self._scratch)  # type: ignore[arg-type]

@@ -39,6 +39,11 @@ class Im2colConv:
     dilations: tuple[int, ...]
     method = "im2col"
 
+    @property
+    def channels(self) -> int:
+        """Of the input, all groups together."""
+        return self.weight.shape[0] * self.weight.shape[1] // math.prod(self.kernel_shape)
+
 
 def prepare(
     weight: np.ndarray,

@@ -29,6 +29,7 @@ from functools import cache
 
 import numpy as np
 
+from ..layers import output_size
 from .images import Image, clear_border, new_image, padded, whole_tiles
 from .threads import Scratch, Workers, cache_bytes
 
@@ -58,6 +59,11 @@ class WinogradConv:
     bias: np.ndarray | None
     pads: tuple[int, ...]
     method = "Winograd F(4x4, 3x3)"
+
+    @property
+    def channels(self) -> int:
+        """Of the input."""
+        return self.weight.shape[2]
 
 
 def serves(weight: np.ndarray, strides: Sequence[int], dilations: Sequence[int], group: int) -> bool:
@@ -100,7 +106,7 @@ def convolve(x: np.ndarray, conv: WinogradConv, relu: bool, pool: bool, workers:
     places, panels, _, panel = conv.weight.shape
     filters, dtype = panels * panel, conv.weight.dtype
     top, left, bottom, right = conv.pads
-    out_h, out_w = height + top + bottom - 2, width + left + right - 2
+    out_h, out_w = output_size(height, 3, 1, top, bottom), output_size(width, 3, 1, left, right)
     tiles_h, tiles_w = -(-out_h // 4), -(-out_w // 4)
     tiles = _tiles(padded(x, conv.pads, 4 * tiles_h + 2, 4 * tiles_w + 2, dtype), tiles_h, tiles_w)
     y = new_image(n, filters, out_h // 2 if pool else out_h, out_w // 2 if pool else out_w, dtype)
