@@ -103,7 +103,7 @@ def model_path(network: str) -> Path:
     return path
 
 
-def open_network(system: str, path: Path, threads: int) -> Callable[[dict[str, np.ndarray]], np.ndarray]:
+def open_network(system: str, path: Path, threads: int, conv: str) -> Callable[[dict[str, np.ndarray]], np.ndarray]:
     """The network in one of the systems, as a function."""
     if system == "onnx.reference":
         session: Any = importlib.import_module(system).ReferenceEvaluator(str(path))
@@ -111,16 +111,18 @@ def open_network(system: str, path: Path, threads: int) -> Callable[[dict[str, n
         runtime = importlib.import_module("numpyvgg.session" if system == "numpyvgg" else system)
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
+        if system == "numpyvgg":
+            options.add_session_config_entry("numpyvgg.conv", conv)
         session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     return lambda feed: session.run(None, feed)[0]
 
 
-def measure(system: str, network: str, threads: int, seconds: float) -> None:
+def measure(system: str, network: str, threads: int, seconds: float, conv: str) -> None:
     """Print the best warm time of some seconds, and the answer's largest numbers, as JSON."""
     path = model_path(network)
     name, size = ("images", SMALL[network].size) if network in SMALL else ("input", 224)
     feed = {name: np.random.default_rng(0).uniform(-0.5, 0.5, (1, 3, size, size)).astype(np.float32)}
-    run = open_network(system, path, threads)
+    run = open_network(system, path, threads, conv)
     answer, begin = run(feed), time.perf_counter()
     times: list[float] = []
     while not times or time.perf_counter() - begin < seconds:
@@ -137,11 +139,12 @@ def main() -> int:
     parser.add_argument("--systems", nargs="+", default=list(SYSTEMS), choices=SYSTEMS)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--conv", default="im2col", help="in numpyvgg: im2col or winograd")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
     parser.add_argument("--measure", metavar="SYSTEM", help=argparse.SUPPRESS)  # what the child processes are told
     args = parser.parse_args()
     if args.measure:
-        measure(args.measure, args.networks[0], args.threads, args.seconds)
+        measure(args.measure, args.networks[0], args.threads, args.seconds, args.conv)
         return 0
     environment = {key: value for key, value in os.environ.items() if not key.startswith("OPENBLAS_")}
     rows = []
@@ -151,7 +154,7 @@ def main() -> int:
         for _ in range(args.rounds):
             for system in args.systems:
                 command = [sys.executable, __file__, "--measure", system, "--networks", network]
-                command += ["--threads", str(args.threads), "--seconds", str(args.seconds)]
+                command += ["--threads", str(args.threads), "--seconds", str(args.seconds), "--conv", args.conv]
                 done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
                 found[system].append(json.loads(done.stdout.splitlines()[-1]))
         best = {system: min(one["best"] for one in results) for system, results in found.items()}
