@@ -207,11 +207,9 @@ class _Converter:
         self.inputs: list[ValueInfo] = []
 
     def model(self) -> OnnxModel:
+        shapes = [message.integers(1) for message in self.net.messages(8, "input_shape")]
         for i, name in enumerate(self.net.texts(3)):
-            dims = self.net.integers(4)[4 * i : 4 * i + 4]
-            if self.net.has(8):
-                dims = self.net.messages(8, "input_shape")[i].integers(1)
-            self._input(name, dims)
+            self._input(name, shapes[i] if i < len(shapes) else self.net.integers(4)[4 * i : 4 * i + 4])
         for layer in self.layers:
             self._layer(layer)
         consumed = {name for node in self.nodes for name in node.inputs}

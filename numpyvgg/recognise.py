@@ -251,6 +251,8 @@ class _Recogniser:
             if len(following) > 1:
                 self.refuse(f"the tensor {tensor!r} goes to {len(following)} nodes: " + ", ".join(map(str, following)))
             nodes += following
+            if not following[0].outputs:
+                self.refuse(f"{following[0]} has no output")
             tensor = following[0].outputs[0]
         if tensor not in [value.name for value in self.model.outputs]:
             self.refuse(
@@ -296,22 +298,22 @@ class _Recogniser:
     def _averages_nothing(self, node: Node) -> bool:
         """Whether an average is over single pixels: AdaptiveAvgPool, as it is exported where there is nothing to do."""
         attributes = node.attributes
-        if node.op_type == "AveragePool" and set(attributes.get("kernel_shape", [0])) == {1}:
-            return set(attributes.get("strides", [1])) == {1} and not any(attributes.get("pads", [0]))
+        if node.op_type == "AveragePool" and attributes.get("kernel_shape") == [1, 1]:
+            return attributes.get("strides", [1, 1]) == [1, 1] and attributes.get("pads", [0] * 4) == [0] * 4
         if any(size != 1 for size in self.shape[1:]):
             return False
         if node.op_type == "ReduceMean":
             axes = attributes.get("axes")
             axes = self._constant(node, 1).tolist() if axes is None and len(node.inputs) > 1 else axes
             self.flat |= not attributes.get("keepdims", 1)
-            return axes is not None and {axis % 4 for axis in axes} == {2, 3}
+            return axes in ([2, 3], [-2, -1], [3, 2], [-1, -2])
         return node.op_type == "GlobalAveragePool"
 
     def _keeps_scores_apart(self, node: Node) -> bool:
         """Whether a Reshape leaves each image's numbers a row; before a matrix product any that fits does."""
         if self.layers[-1].place != "fc8":
             return True
-        _, *row = self._constant(node, 1).tolist()
+        row = self._constant(node, 1).ravel().tolist()[1:]
         return row in ([-1], [self.shape[0]])
 
     def _constant(self, node: Node, index: int) -> np.ndarray:
@@ -364,11 +366,16 @@ class _Recogniser:
             self._check_bias(node, index, channels)
         if node.attributes.get("training_mode", 0) or not node.attributes.get("spatial", 1):
             self.refuse(f"{node} normalises by the batch, or each pixel by itself")
+        epsilon = node.attributes.get("epsilon", 1e-5)
+        if not isinstance(epsilon, float):
+            self.refuse(f"{node} has epsilon {epsilon!r}")
 
         def folded() -> Weights:
             weight, bias = (array.astype(np.float64) for array in load())
             gamma, beta, mean, var = (self._constant(node, index).astype(np.float64) for index in range(1, 5))
-            scale = gamma / np.sqrt(var + node.attributes.get("epsilon", 1e-5))
+            if not (var + epsilon > 0).all():
+                self.refuse(f"{node} has a variance that is not positive")
+            scale = gamma / np.sqrt(var + epsilon)
             return weight * scale[:, None, None, None], scale * (bias - mean) + beta
 
         return folded

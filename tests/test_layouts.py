@@ -218,6 +218,14 @@ ALIKE = {
     "batch statistics": (
         dataclasses.replace(MODERN, batch_norm=True),
         lambda n, g: n["conv3_2_bn"].attribute.append(onnx.helper.make_attribute("training_mode", 1)), "conv3_2_bn"),
+    "a node without an output": (MODERN, lambda n, g: n["relu2_1"].ClearField("output"), "relu2_1.* has no output"),
+    "an epsilon that is no number": (
+        dataclasses.replace(MODERN, batch_norm=True),
+        lambda n, g: n["conv3_2_bn"].attribute[0].CopyFrom(onnx.helper.make_attribute("epsilon", [1])), "epsilon"),
+    "a variance below zero": (
+        dataclasses.replace(MODERN, batch_norm=True), lambda n, g: next(
+            t for t in g.initializer if t.name == "conv1_2_bn_var").__setattr__(
+                "raw_data", np.full(4, -1, "<f4").tobytes()), "variance that is not positive"),
     "a padding that pads": (
         dataclasses.replace(MODERN, no_ops=("Pad",)), lambda n, g: next(
             t for t in g.initializer if t.name == "conv2_1_pad_pads").__setattr__(
