@@ -139,7 +139,7 @@ class Explanation:
         fc7's, in the order of their contribution's size.
     grad_cam : ndarray [14, 14]
         At conv5_3: positive where the image raises the score; see `gradients.score` for what the score is.
-    occlusion : ndarray [7, 7]
+    occlusion : ndarray [6, 6]
         By how much the score falls when a part is hidden, in the score's unit (years for an age).
     """
 
@@ -165,7 +165,7 @@ def explain(
 ) -> Explanation:
     """Follow a photograph through a network, and ask the network what its answer rests on.
 
-    Costs 52 forward passes, most of them with a part of the image hidden.
+    Costs 40 forward passes, most of them with a part of the image hidden.
 
     Parameters
     ----------

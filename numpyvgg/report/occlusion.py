@@ -1,7 +1,7 @@
 """What the answer rests on: hide one part of the image after the other, and see by how much the score changes.
 
 Nothing is assumed about the network; it is only asked again, once for each place of the patch. A patch as large as an
-eye region, moved by half its size, is fine enough to tell features of a face apart, and takes 49 forward passes.
+eye region, moved by half its size, is fine enough to tell features of a face apart, and takes 36 forward passes.
 
 Source: Matthew D. Zeiler and Rob Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014,
 section 4.2.
@@ -15,8 +15,8 @@ from tqdm import tqdm
 from ..vgg16 import VGG
 from .gradients import score
 
-PATCH, STRIDE = 56, 28  # pixels of 224: seven places along each side
-BATCH = 7  # images in one forward pass: one row of places
+PATCH, STRIDE = 64, 32  # pixels of 224: six places along each side
+BATCH = 6  # images in one forward pass: one row of places
 
 
 def occlusion(net: VGG, x: np.ndarray) -> np.ndarray:
@@ -29,8 +29,8 @@ def occlusion(net: VGG, x: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    ndarray, float64 [7, 7]
-        The score of the image minus its score with a square of 56 x 56 pixels, moved in steps of 28, painted in the
+    ndarray, float64 [6, 6]
+        The score of the image minus its score with a square of 64 x 64 pixels, moved in steps of 32, painted in the
         image's mean colour: positive where the hidden part raised the score.
     """
     mean = x.mean(axis=(2, 3))[0, :, None, None]  # [3, 1, 1]
