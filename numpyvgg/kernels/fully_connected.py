@@ -47,10 +47,7 @@ def linear(x: np.ndarray, fc: Linear, dtype: np.dtype, workers: Workers, scratch
         weight = fc.weight[part]
         if not weight.flags.aligned:
             aligned = scratch.array("weight", weight.shape, weight.dtype)
-            if weight.flags.c_contiguous:  # as bytes, which NumPy copies at memory speed
-                np.copyto(aligned.view(np.uint8), weight.view(np.uint8))
-            else:  # the file holds the transpose: MatMul, or a Gemm without transB
-                np.copyto(aligned, weight)
+            np.copyto(aligned.view(np.uint8), weight.view(np.uint8))
             weight = aligned
         weight = weight.astype(dtype, copy=False)
         if n == 1:
