@@ -121,19 +121,37 @@ class Worker:
         self._process.wait()
 
 
-def without_inputs(path: str, folder: str) -> str:
-    """A copy of an ONNX file whose initializers are not listed as inputs; the file itself, where none are."""
+def variant(path: str, folder: str, plain: bool, any_batch: bool) -> str:
+    """A copy of an ONNX file as a system wants it; the file itself, where it is that already.
+
+    Parameters
+    ----------
+    plain : bool
+        Initializers are not listed as inputs.
+    any_batch : bool
+        A batch of 1 that the file lays down, for its input, its output and in each Reshape, is let go.
+    """
     import onnx
 
     model = onnx.load(path)
-    names = {tensor.name for tensor in model.graph.initializer}
-    inputs = [value for value in model.graph.input if value.name not in names]
-    if len(inputs) == len(model.graph.input):
+    before = model.SerializeToString()
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in tensors]
+    if plain:
+        del model.graph.input[:]
+        model.graph.input.extend(inputs)
+        model.ir_version = max(model.ir_version, 4)
+    if any_batch:
+        for value in (*inputs, *model.graph.output):
+            value.type.tensor_type.shape.dim[0].dim_param = "N"
+        for node in model.graph.node:
+            if node.op_type == "Reshape" and node.input[1] in tensors:
+                shape = onnx.numpy_helper.to_array(tensors[node.input[1]]).copy()
+                shape[0] = -1
+                tensors[node.input[1]].CopyFrom(onnx.numpy_helper.from_array(shape, node.input[1]))
+    if model.SerializeToString() == before:
         return path
-    del model.graph.input[:]
-    model.graph.input.extend(inputs)
-    model.ir_version = max(model.ir_version, 4)
-    copy = str(Path(folder) / "plain.onnx")
+    copy = str(Path(folder) / f"{'plain' if plain else 'listed'}-{'any' if any_batch else 'one'}.onnx")
     onnx.save(model, copy)
     return copy
 
@@ -156,8 +174,10 @@ def measure(
     """
     records: dict[str, Any] = {system.name: {"version": _version(system.package)} for system in systems}
     with tempfile.TemporaryDirectory() as folder:
-        plain = without_inputs(path, folder) if any(system.plain for system in systems) else path
-        paths = {system.name: plain if system.plain else path for system in systems}
+        peers = [system for system in systems if system.package != "numpyvgg"]  # which take the file as it is
+        paths = {system.name: path for system in systems}
+        plain = variant(path, folder, plain=True, any_batch=False) if any(system.plain for system in peers) else path
+        paths |= {system.name: plain for system in peers if system.plain}
         for i in range(3):
             for system in systems:
                 progress(f"cold start {i + 1} of 3: {system.name}")
@@ -171,6 +191,9 @@ def measure(
                     record["peak"] = max(worker.first["peak"], record.get("peak", 0))
                 record["blas"] = worker.close().get("blas", "")
         for batch in batches:
+            if batch > 1 and peers:
+                kinds = {plain: variant(path, folder, plain, any_batch=True) for plain in {s.plain for s in peers}}
+                paths |= {system.name: kinds[system.plain] for system in peers}
             _measure_batch(systems, paths, records, threads, batch, rounds, progress)
     return {"machine": machine(), "threads": threads, "systems": records}
 
