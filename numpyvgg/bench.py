@@ -137,10 +137,6 @@ def variant(path: str, folder: str, plain: bool, any_batch: bool) -> str:
     before = model.SerializeToString()
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in tensors]
-    if plain:
-        del model.graph.input[:]
-        model.graph.input.extend(inputs)
-        model.ir_version = max(model.ir_version, 4)
     if any_batch:
         for value in (*inputs, *model.graph.output):
             value.type.tensor_type.shape.dim[0].dim_param = "N"
@@ -149,6 +145,10 @@ def variant(path: str, folder: str, plain: bool, any_batch: bool) -> str:
                 shape = onnx.numpy_helper.to_array(tensors[node.input[1]]).copy()
                 shape[0] = -1
                 tensors[node.input[1]].CopyFrom(onnx.numpy_helper.from_array(shape, node.input[1]))
+    if plain:
+        del model.graph.input[:]
+        model.graph.input.extend(inputs)
+        model.ir_version = max(model.ir_version, 4)
     if model.SerializeToString() == before:
         return path
     copy = str(Path(folder) / f"{'plain' if plain else 'listed'}-{'any' if any_batch else 'one'}.onnx")

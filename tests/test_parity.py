@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
+import openvino
 import pytest
 import skimage.data
 from hypothesis import given, settings
@@ -251,7 +252,6 @@ def test_float64_is_held_to_float64(net_path, photographs):
 
 
 def test_openvino_is_explained_in_float32_and_not_in_bfloat16(net_path, photographs):
-    openvino = pytest.importorskip("openvino")
     model, x = read_onnx(net_path), photographs[:1]
     assert_parity(net_path, x, open_runtime("openvino-f32", model, x))
     if "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
@@ -260,7 +260,6 @@ def test_openvino_is_explained_in_float32_and_not_in_bfloat16(net_path, photogra
 
 
 def test_opencv_is_explained(net_path, photographs):
-    pytest.importorskip("cv2")
     assert_parity(net_path, photographs[:1], open_runtime("opencv", read_onnx(net_path), photographs[:1]))
 
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from .threads import Scratch, Workers
 
-BLOCK = 1 << 21  # bytes of weight in one block: small against a cache, large against the cost of a call
+BLOCK = 1 << 20  # bytes of weight in one block: half of a common L2, and large against the cost of a call
 
 
 @dataclass(frozen=True)
