@@ -33,19 +33,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(prog="numpyvgg", description="VGG-16 face-age networks in plain NumPy.")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, summary in COMMANDS.items():
-        subparser = subparsers.add_parser(name, help=summary, description=summary)
-        if arguments[:1] == [name]:
-            command = importlib.import_module(f"{__package__}.commands.{name}")
-            command.add_arguments(subparser)
-    args = parser.parse_args(arguments)
     try:
-        return command.run(args)
+        for name, summary in COMMANDS.items():
+            subparser = subparsers.add_parser(name, help=summary, description=summary)
+            if arguments[:1] == [name]:
+                command = importlib.import_module(f"{__package__}.commands.{name}")
+                command.add_arguments(subparser)
+        args = parser.parse_args(arguments)
+        code = command.run(args)
+        sys.stdout.flush()
+        return code
     except NumpyVggError as error:
         print(f"numpyvgg: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone: nothing left to say
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_output()
         return 141
+    except MemoryError as error:
+        print(f"numpyvgg: out of memory: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:  # a full disk under our output, say
+        _close_output()
+        print(f"numpyvgg: {error}", file=sys.stderr)
+        return 2
+
+
+def _close_output() -> None:
+    """Let what is still buffered go nowhere, so that Python does not fail on it once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -12,6 +12,7 @@ without facial landmarks", International Journal of Computer Vision 126, 2018.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -137,8 +138,10 @@ def load_image(source: str | os.PathLike[str] | np.ndarray | Image.Image) -> Ima
         return _to_rgb(ImageOps.exif_transpose(source), "<image>")
     name = os.fspath(source)
     try:
-        with Image.open(name) as image:
-            return _to_rgb(ImageOps.exif_transpose(image), name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # what is twice as large, Pillow refuses
+            with Image.open(name) as image:
+                return _to_rgb(ImageOps.exif_transpose(image), name)
     except ImageError:
         raise
     except Image.UnidentifiedImageError:

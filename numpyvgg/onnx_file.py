@@ -259,6 +259,8 @@ def refuse_other_files(source: Source, wanted: str) -> None:
             f"{source.name}: byte 0: a Git LFS pointer of {len(source)} bytes, not the model it points to; "
             "fetch the model itself (git lfs pull)"
         )
+    if head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF")):
+        raise ModelFormatError(f"{source.name}: byte 0: this is an image, not an ONNX file")
     if head[:1] == b"<" or head[:2] == b"PK" or (head and all(32 <= b < 127 or b in b"\t\r\n" for b in head)):
         kind = "a web page" if head[:1] == b"<" else "a zip archive" if head[:2] == b"PK" else "a text file"
         raise ModelFormatError(f"{source.name}: byte 0: this is {kind}, not {wanted}")

@@ -29,8 +29,8 @@ SMALL_MODELS = tuple(SMALL)
 
 
 def default_models() -> tuple[str, ...]:
-    """The networks that answer where none are named."""
-    return DEX_MODELS if all(PUBLISHED[name].path.is_file() for name in DEX_MODELS) else SMALL_MODELS
+    """The networks that answer where none are named: those of the paper's two that are here, else the small ones."""
+    return tuple(name for name in DEX_MODELS if PUBLISHED[name].path.is_file()) or SMALL_MODELS
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Predictor:
     ----------
     models : sequence of names or paths, optional
         Of the networks to ask: names of `numpyvgg.zoo.PUBLISHED` and `numpyvgg.small.SMALL`, or ``small`` for both of
-        the latter. Left out: the paper's two for age and gender if both have been fetched, else ``small``.
+        the latter. Left out: those of the paper's two for age and gender that have been fetched, else ``small``.
     channels : {"bgr", "rgb"}
         See `numpyvgg.dex.to_tensor`; the small networks' order is known.
 
@@ -77,6 +77,10 @@ class Predictor:
         names: list[str] = []
         for model in models or default_models():
             names += SMALL_MODELS if model == "small" else [os.fspath(model)]
+        if channels != "bgr" and any(name in SMALL for name in names):
+            raise ArgumentError(
+                f"channels={channels!r} is for networks given by --model; the small ones' order is known"
+            )
         require([name for name in names if name in PUBLISHED])
         self.networks = {name: SMALL.get(name) or _vgg(name, channels) for name in names}
 

@@ -178,7 +178,7 @@ class Message:
                 self.fail(f"field {number} has wire type {kind}, which cannot stand here", at)
             if position > end:
                 length = field[2] - field[1]
-                self.fail(f"field {number} is {length} bytes long, but only {end - field[1]} are left", at)
+                self.fail(f"field {number} is {length} bytes long, but only {end - field[1]} are left; cut off?", at)
             if number == 0:
                 self.fail("field number 0, which does not exist", at)
             if not open_groups:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,8 +41,14 @@ def test_inspect_adds_up_the_layers(network):
         (["inspect", "missing.onnx"], "missing.onnx: No such file"),
         (["inspect", PORTRAIT], "eileen_collins.jpg"),
         (["inspect", __file__], "a text file"),
+        (["predict", PORTRAIT, "--model", PORTRAIT], "this is an image, not an ONNX file"),
+        (["predict", PORTRAIT, "--model", "small", "--channels", "rgb"], "order is known"),
+        (["predict", PORTRAIT, "--faces", "--model", "small", "--draw", PORTRAIT], "the photograph itself"),
+        (["predict", PORTRAIT, "--faces", "--model", "small", "--draw", "missing/out.jpg"], "no folder missing"),
+        (["predict", PORTRAIT, "--faces", "--model", "small", "--draw", "out.xyz"], "does not end like an image's"),
+        (["bench", __file__], "a text file"),
     ],
-    ids=["no file", "a photograph", "a text file"],
+    ids=lambda value: " ".join(Path(word).name for word in value) if isinstance(value, list) else "",
 )
 def test_a_mistake_is_one_line_and_exit_code_2(arguments, reason):
     done = numpyvgg(*arguments)
@@ -57,6 +64,23 @@ def test_a_reader_that_stops_reading_is_no_error(network):
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert done.stdout.startswith("<OnnxModel")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux, always full")
+def test_a_full_disk_under_the_output_is_one_line():
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "numpyvgg", "models"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("numpyvgg: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_damaged_network_of_the_demo_is_named_with_the_mend(tmp_path):
+    (tmp_path / "standin-age.onnx").write_bytes(b"\x3a\xff\xff\xff\x7f")
+    done = numpyvgg("demo", env={"NUMPYVGG_CACHE": str(tmp_path), "PYTHONPATH": ":".join(sys.path)})
+    assert done.returncode == 2
+    assert "delete the file" in done.stderr
 
 
 def test_demo_answers_as_onnx_runtime_and_says_that_its_weights_are_random(zoo_path, tmp_path):

@@ -21,6 +21,7 @@ import numpyvgg
 from numpyvgg import ArgumentError, FetchError, Predictor, cli, zoo
 from numpyvgg.commands.predict import age_chart, find_images
 from numpyvgg.dex import answer, load_image, to_tensor
+from numpyvgg.predictor import default_models
 
 
 @pytest.fixture(scope="module")
@@ -160,3 +161,11 @@ def test_globs_and_folders_stand_for_their_files_each_once(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ArgumentError, match="no file with an image's suffix"):
         find_images([str(tmp_path / "empty")])
+
+
+@pytest.mark.parametrize("here", [(), ("age-imdb-wiki",), ("gender-imdb-wiki",), ("age-imdb-wiki", "gender-imdb-wiki")])
+def test_of_the_papers_networks_those_that_are_here_answer(here, monkeypatch, tmp_path):
+    monkeypatch.setenv("NUMPYVGG_CACHE", str(tmp_path))
+    for name in here:
+        zoo.PUBLISHED[name].path.touch()
+    assert default_models() == (here or ("age-small", "gender-small"))

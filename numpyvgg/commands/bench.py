@@ -5,28 +5,37 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from ..bench import installed, measure, rows
-from ..errors import ArgumentError
+from ..errors import ArgumentError, MissingExtraError
 from ..kernels.threads import available_cores
+from ..onnx_file import read_onnx
+from ..recognise import recognise
 from ..text import table
+from ..zoo import find
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", metavar="PATH", help="an ONNX file that holds a VGG network")
+    parser.add_argument("path", metavar="NAME|PATH", help="a VGG network in an ONNX file")
     parser.add_argument("--systems", metavar="NAME", nargs="+", help="beginnings of names; all that are installed")
     parser.add_argument("--threads", type=int, default=available_cores(), help="for every system; default: all cores")
-    parser.add_argument("--rounds", type=int, default=7, help="how often each system has its turn")
+    parser.add_argument("--rounds", type=int, default=7, help="how often each system has its turn (7)")
     parser.add_argument("--json", metavar="FILE", help="also write every measured time here")
 
 
 def run(args: argparse.Namespace) -> int:
-    if not Path(args.path).is_file():
-        raise ArgumentError(f"{args.path}: there is no such file")
+    args.path = str(find(args.path))
+    recognise(read_onnx(args.path))  # what is no VGG network is turned away here, not by each system
     if args.threads < 1 or args.rounds < 1:
         raise ArgumentError("--threads and --rounds are at least 1")
-    result = measure(args.path, installed(args.systems), args.threads, args.rounds, progress=_show)
+    systems = installed(args.systems)
+    if any(system.package != "numpyvgg" for system in systems) and not find_spec("onnx"):
+        raise MissingExtraError("the others run on copies that onnx makes: pip install onnx, or --systems numpyvgg")
+    if args.json:
+        _check_writable(Path(args.json))
+    result = measure(args.path, systems, args.threads, args.rounds, progress=_show)
     _show("")
     machine = result["machine"]
     print(f"{machine['date']}, {machine['cpu']}, {args.threads} threads, float32; medians of alternating runs")
@@ -37,6 +46,14 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         Path(args.json).write_text(json.dumps(result, indent=1))
     return 0
+
+
+def _check_writable(path: Path) -> None:
+    """Find out before the minutes of measuring, not after."""
+    try:
+        path.open("a").close()
+    except OSError as error:
+        raise ArgumentError(f"--json {path}: cannot be written: {error.strerror}") from None
 
 
 def _show(text: str) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..cache import cache_folder
 from ..dex import answer, load_image, to_tensor
-from ..errors import NumpyVggError
+from ..errors import ModelFormatError, NumpyVggError
 from ..onnx_file import read_onnx
 from ..standin import write_standin
 from ..text import human_bytes, table
@@ -31,7 +31,10 @@ def run(args: argparse.Namespace) -> int:
     path = _standin()
 
     begin = time.perf_counter()
-    model = read_onnx(path)
+    try:
+        model = read_onnx(path)
+    except ModelFormatError as error:
+        raise NumpyVggError(f"{error}; delete the file, and it is made anew") from None
     opened = time.perf_counter() - begin
     net = VGG16.from_onnx(model)
     print(layer_table(net.layers))

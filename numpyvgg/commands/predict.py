@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         metavar="NAME|PATH",
         action="append",
-        help=f"a network, more than once for several; default: {' and '.join(DEX_MODELS)} if they have been fetched, "
+        help=f"a network, more than once for several; default: those fetched of {' and '.join(DEX_MODELS)}, "
         "else small: the two small networks that come along",
     )
     parser.add_argument("--channels", choices=CHANNELS, default="bgr", help="the order that the networks take (bgr)")
@@ -86,6 +86,23 @@ def _check_faces(args: argparse.Namespace, paths: Sequence[str]) -> None:
             raise ArgumentError(f"--{option} is for finding faces: add --faces")
     if args.draw and len(paths) != 1:
         raise ArgumentError(f"--draw draws on one photograph, not on {len(paths)}: call it once for each")
+    if args.draw:
+        _check_drawing(args.draw, paths[0])
+
+
+def _check_drawing(drawing: Path, photo: str) -> None:
+    """Turn away, before faces are looked for, a file that the drawing cannot go to."""
+    reason = ""
+    if drawing.is_dir():
+        reason = "that is a folder"
+    elif not drawing.parent.is_dir():
+        reason = f"there is no folder {drawing.parent}"
+    elif drawing.exists() and os.path.exists(photo) and drawing.samefile(photo):
+        reason = "that is the photograph itself"
+    elif drawing.suffix.lower() not in Image.registered_extensions():
+        reason = "its name does not end like an image's, .jpg or .png"
+    if reason:
+        raise ArgumentError(f"--draw {drawing}: cannot be written: {reason}")
 
 
 def _draw(path: Path, photo: Image.Image, predictions: Sequence[Prediction]) -> None:
