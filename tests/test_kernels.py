@@ -264,6 +264,27 @@ def test_the_limit_on_blas_is_counted():
     assert blas_threads() == before
 
 
+def test_the_limit_on_blas_holds_and_ends_whichever_threads_come_and_go():
+    before, entered, leave = blas_threads(), threading.Event(), threading.Event()
+
+    def first() -> None:
+        with one_blas_thread:
+            entered.set()
+            leave.wait()
+
+    for _ in range(2):
+        entered.clear()
+        leave.clear()
+        thread = threading.Thread(target=first)
+        thread.start()
+        entered.wait()
+        with one_blas_thread:
+            leave.set()
+            thread.join()  # the one that set the limit is gone
+            assert set(blas_threads()) == {1}
+        assert blas_threads() == before
+
+
 def test_every_task_is_done_once_and_the_first_error_is_raised():
     done: list[int] = []
     Workers(3).run(done.append, 100)

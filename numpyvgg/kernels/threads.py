@@ -75,6 +75,7 @@ class _OneBlasThread:
             if self._inside == 0:
                 if self._controller is None:  # looking through the loaded libraries takes milliseconds
                     self._controller = ThreadpoolController().select(user_api="blas")
+                self._let_any_thread_set()
                 self._limit = self._controller.limit(limits=1)
             self._inside += 1
 
@@ -84,7 +85,16 @@ class _OneBlasThread:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
+                self._let_any_thread_set()
                 self._limit.restore_original_limits()
+                self._let_any_thread_set()
+
+    def _let_any_thread_set(self) -> None:
+        """From threadpoolctl 3.8 on only the thread that set the first limit can set others; ours come and go."""
+        assert self._controller is not None
+        for library in self._controller.lib_controllers:
+            if hasattr(library, "clear_controlling_thread"):
+                library.clear_controlling_thread(force=True)
 
 
 one_blas_thread = _OneBlasThread()
