@@ -6,7 +6,7 @@
 set -euo pipefail
 work=$(realpath -m "$1")
 project=$(realpath "$(dirname "$0")/..")
-packages=python3,python3-numpy,python3-pil,python3-platformdirs,python3-tqdm
+packages=python3,python3-numpy,python3-pil,python3-platformdirs,python3-tqdm,python3-threadpoolctl
 mkdir -p "$work/networks"
 
 # ONNX Runtime's answers to small networks, in three of the layouts that occur.
