@@ -276,6 +276,9 @@ class Textbook:
     since a fast kernel may want to rearrange them; here they are kept as they come.
     """
 
+    #: Weights that a file holds unaligned are wanted as aligned copies: NumPy would make one at each product.
+    aligned = True
+
     def prepare_conv(
         self,
         weight: np.ndarray,

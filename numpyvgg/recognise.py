@@ -56,7 +56,8 @@ class Layer:
     batch_norm : bool
         Whether a batch normalisation is folded into the weights.
     load : callable
-        Gives the weight and the bias ``[M]``; until then they stay in the file.
+        Gives the weight and the bias ``[M]``; until then they stay in the file. The weight may lie there unaligned;
+        ``load(aligned=True)`` makes an aligned copy of such a one, keeps it, and gives the file's pages back.
     method : str
         How it is computed, once a network is made of it: ``im2col``, ``Winograd F(4x4, 3x3)``, ``rows`` (of a fully
         connected layer), ``textbook``.
@@ -70,7 +71,7 @@ class Layer:
     weight_shape: tuple[int, ...] = ()
     storage: str = ""
     batch_norm: bool = False
-    load: Callable[[], Weights] | None = field(default=None, repr=False)
+    load: Callable[..., Weights] | None = field(default=None, repr=False)
     method: str = ""
 
     @property
@@ -227,7 +228,7 @@ class _Recogniser:
         node: Node,
         last: Node | None = None,
         weight_shape: tuple[int, ...] = (),
-        load: Callable[[], Weights] | None = None,
+        load: Callable[..., Weights] | None = None,
         batch_norm: bool = False,
     ) -> None:
         """Append the layer that `node` is; `last` is the node whose output is the layer's, if that is another."""
@@ -340,27 +341,27 @@ class _Recogniser:
         transposed: bool = False,
         bias_node: Node | None = None,
         index: int = 2,
-    ) -> Callable[[], Weights]:
+    ) -> Callable[..., Weights]:
         """Gives the weight in `shape` and the bias [M] when called; a bias that is left out is 0."""
         bias_node = bias_node or node
         has_bias = index < len(bias_node.inputs) and bias_node.inputs[index] != ""
 
-        def load() -> Weights:
-            stored = self._weight(node)
+        def load(aligned: bool = False) -> Weights:
+            stored = self._weight(node, aligned)
             weight = stored.T if transposed else stored.reshape(shape)
             bias = self._constant(bias_node, index).reshape(-1) if has_bias else np.zeros(shape[0], weight.dtype)
             return weight, bias
 
         return load
 
-    def _weight(self, node: Node) -> np.ndarray:
-        """The weight on the file's own bytes, aligned or not: kernels rearrange it, or read it block by block."""
+    def _weight(self, node: Node, aligned: bool) -> np.ndarray:
+        """The weight, on the file's own bytes wherever they lie if it need not be aligned."""
         name = node.inputs[1]
-        if name in self.model.initializers:
+        if name in self.model.initializers and not aligned:
             return self.model.initializers.stored(name).view()
         return self._constant(node, 1)
 
-    def _folded(self, load: Callable[[], Weights], node: Node, channels: int) -> Callable[[], Weights]:
+    def _folded(self, load: Callable[..., Weights], node: Node, channels: int) -> Callable[..., Weights]:
         """The weights of a convolution with the batch normalisation that follows it; see the module's first lines."""
         for index in range(1, 5):
             self._check_bias(node, index, channels)
@@ -370,8 +371,8 @@ class _Recogniser:
         if not isinstance(epsilon, float):
             self.refuse(f"{node} has epsilon {epsilon!r}")
 
-        def folded() -> Weights:
-            weight, bias = (array.astype(np.float64) for array in load())
+        def folded(aligned: bool = False) -> Weights:
+            weight, bias = (array.astype(np.float64) for array in load(aligned))
             gamma, beta, mean, var = (self._constant(node, index).astype(np.float64) for index in range(1, 5))
             if not (var + epsilon > 0).all():
                 self.refuse(f"{node} has a variance that is not positive")

@@ -50,6 +50,8 @@ if TYPE_CHECKING:  # in typing itself from Python 3.11 on
 class Operations(Protocol):
     """What the forward pass is made of; `layers.Textbook` and the kernels are two implementations."""
 
+    @property
+    def aligned(self) -> bool: ...
     def prepare_conv(self, weight: np.ndarray, bias: np.ndarray | None, *, pads: tuple[int, ...]) -> Any: ...
     def prepare_linear(self, weight: np.ndarray, bias: np.ndarray | None) -> Any: ...
     def conv2d(self, x: np.ndarray, conv: Any) -> np.ndarray: ...
@@ -99,7 +101,7 @@ class VGG:
 
     def _prepare(self, layer: Layer) -> Any:
         assert layer.load is not None
-        weight, bias = (array.astype(self.dtype, copy=False) for array in layer.load())
+        weight, bias = (array.astype(self.dtype, copy=False) for array in layer.load(self._ops.aligned))
         if layer.place.startswith("conv"):
             return self._ops.prepare_conv(weight, bias, pads=(1, 1, 1, 1))
         return self._ops.prepare_linear(weight, bias)

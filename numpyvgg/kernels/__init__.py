@@ -54,6 +54,15 @@ class Kernels:
         self._workers = Workers(threads or available_cores())
         self._scratch = Scratch()
 
+    @property
+    def aligned(self) -> bool:
+        """Whether weights that a file holds unaligned are wanted as aligned copies.
+
+        For repeated use they are. Else im2col rearranges a convolution's weights anyway, and reads those of fully
+        connected layers block by block.
+        """
+        return self._winograd
+
     def prepare_conv(
         self,
         weight: np.ndarray,
