@@ -11,6 +11,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from .errors import NumpyVggError
 
@@ -28,10 +29,17 @@ COMMANDS: dict[str, str] = {
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, as all of this package's are."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"numpyvgg: {message}; see `{self.prog} --help`\n")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; errors that a user can mend are one line on stderr and exit code 2."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(prog="numpyvgg", description="VGG-16 face-age networks in plain NumPy.")
+    parser = _Parser(prog="numpyvgg", description="VGG-16 face-age networks in plain NumPy.")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     try:
         for name, summary in COMMANDS.items():

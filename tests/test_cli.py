@@ -47,6 +47,9 @@ def test_inspect_adds_up_the_layers(network):
         (["predict", PORTRAIT, "--faces", "--model", "small", "--draw", "missing/out.jpg"], "no folder missing"),
         (["predict", PORTRAIT, "--faces", "--model", "small", "--draw", "out.xyz"], "does not end like an image's"),
         (["bench", __file__], "a text file"),
+        ([], "COMMAND"),
+        (["predict", PORTRAIT, "--nonsense"], "--nonsense; see `numpyvgg --help`"),
+        (["explain", PORTRAIT], "-o/--output --terminal is required; see `numpyvgg explain --help`"),
     ],
     ids=lambda value: " ".join(Path(word).name for word in value) if isinstance(value, list) else "",
 )
