@@ -289,7 +289,7 @@ class Textbook:
         group: int = 1,
     ) -> dict[str, Any]:
         return {
-            "weight": np.require(weight, requirements="A"),  # NumPy would copy an unaligned one at each product
+            "weight": weight,
             "bias": bias,
             "strides": strides,
             "pads": pads,
@@ -298,7 +298,7 @@ class Textbook:
         }
 
     def prepare_linear(self, weight: np.ndarray, bias: np.ndarray | None) -> dict[str, Any]:
-        return {"weight": np.require(weight, requirements="A"), "bias": bias, "transB": 1}
+        return {"weight": weight, "bias": bias, "transB": 1}
 
     def conv2d(self, x: np.ndarray, conv: dict[str, Any]) -> np.ndarray:
         return conv2d(x, **conv)

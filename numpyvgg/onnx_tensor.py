@@ -148,11 +148,6 @@ class StoredTensor:
     # ------------------------------------------------------------------ as arrays
 
     @property
-    def nbytes(self) -> int:
-        """Bytes of the array that the tensor becomes."""
-        return int(np.prod(self.dims, dtype=object)) * self.dtype.itemsize
-
-    @property
     def raw(self) -> np.ndarray | None:
         return None if self._span is None else self._source.view(*self._span)
 
