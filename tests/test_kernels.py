@@ -16,6 +16,7 @@ from numpyvgg import VGG16, ArgumentError
 from numpyvgg.kernels import Kernels, winograd
 from numpyvgg.kernels.threads import Scratch, Workers, _container_quota, available_cores, cache_bytes, one_blas_thread
 from numpyvgg.layers import conv2d, linear, max_pool, relu
+from numpyvgg.parity.winograd import transforms
 
 
 def random_layer(seed, n, channels, filters, height, width, kernel=(3, 3), group=1):
@@ -94,6 +95,16 @@ def test_winograds_matrices_are_an_identity_in_exact_arithmetic():
     pixels, taps = rng.integers(-9, 10, 6).astype(float), rng.integers(-9, 10, 3).astype(float)
     y = winograd.A_T @ ((winograd.G @ taps) * (winograd.B_T @ pixels))
     np.testing.assert_allclose(y, np.correlate(pixels, taps), atol=1e-12)
+
+
+def test_winograds_points_need_no_rounding_and_amplify_that_of_the_sums_less_than_half_as_much_as_the_usual_ones():
+    def amplification(a_t: np.ndarray, g: np.ndarray, b_t: np.ndarray) -> float:
+        return float((np.square(a_t).sum(0) * np.square(g).sum(1) * np.square(b_t).sum(1)).sum())
+
+    usual = transforms(4)  # 0, 1, -1, 2, -2 and infinity
+    assert amplification(winograd.A_T, winograd.G, winograd.B_T) < amplification(*usual) / 2
+    for exact in (winograd.A_T, winograd.B_T):
+        assert (exact.astype(np.float32) == exact).all()
 
 
 @pytest.mark.parametrize("conv", ["im2col", "winograd"])

@@ -384,14 +384,12 @@ def test_an_output_alone_is_held_to_the_whole_network(tmp_path):
     assert [layer.tensor for layer in off.failures] == ["p"]
 
 
-def test_numpyvggs_own_kernels_are_explained_and_winograd_shows(net_path, photographs):
-    tiles = {}
-    for conv, dtype in (("winograd", "float32"), ("im2col", "float32"), ("im2col", "float64")):
-        net = VGG16.from_onnx(net_path, conv=conv, dtype=dtype)
-        traced = assert_parity(net_path, photographs[:1], lambda x, net=net: dict(net.trace(x)))
-        tiles[conv, dtype] = {layer.judgement.tile for layer in traced.layers}
-    assert 4 in tiles["winograd", "float32"]
-    assert tiles["im2col", "float32"] == tiles["im2col", "float64"] == {0}
+@pytest.mark.parametrize(("conv", "dtype"), [("winograd", "float32"), ("im2col", "float32"), ("im2col", "float64")])
+def test_numpyvggs_own_kernels_round_no_more_than_a_sum_in_some_order(conv, dtype, net_path, photographs):
+    net = VGG16.from_onnx(net_path, conv=conv, dtype=dtype)
+    traced = assert_parity(net_path, photographs[:1], lambda x: dict(net.trace(x)))
+    assert {layer.judgement.verdict for layer in traced.layers} <= {"rounding", "exact"}
+    assert {layer.judgement.tile for layer in traced.layers} == {0}  # with points 1 and 2, Winograd's tiles would show
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 7, 7), (1, 4, 14, 14)])

@@ -6,58 +6,70 @@ takes 36 instead of 144 (A. Lavin, S. Gray, "Fast Algorithms for Convolutional N
 
     Y = A^T [ (G g G^T) * (B^T d B) ] A          d: 6x6 pixels, g: 3x3 filter, Y: 4x4 outputs, *: elementwise
 
-The points are 0, 1, -1, 2, -2 and infinity. For a layer, `*` is a sum over channels too, which makes it 36 matrix
-products, one for each of the tile's 36 places: ``[tiles, C] x [C, M]``.
+For a layer, `*` is a sum over channels too, which makes it 36 matrix products, one for each of the tile's 36 places:
+``[tiles, C] x [C, M]``.
 
-**As matrix products.** With d written as a vector of 36, ``B^T d B`` is one matrix times d: the Kronecker product
-``B^T x B^T``, 36x36. Applied to all tiles and channels at once, both transforms are matrix products too, and BLAS does
-them faster than NumPy adds, although half of the matrix is zeros. G's side is computed once per network, in float64.
+**The points** decide how large the numbers on the way are, and with them the rounding. Textbooks take 0, 1, -1, 2, -2
+and infinity, so that the transforms are additions. Here they are matrix products (next paragraph), which cost the same
+whatever the numbers: the points are free. An error made at point k grows by the lengths of row k of B^T and of G and of
+column k of A^T; over the points, the sum of their squared products is least at +-0.651 and +-1.535. Near by lie 5/8 and
+3/2, whose powers are exact in binary: rounding grows by a factor of 2.2 less in each dimension than with 1 and 2
+(4.78 for 10.77 in squares). `G` takes the divisions, in float64, once per network; A^T and B^T stay exact.
 
-**In the cache.** Tiles are taken in strips, whose four stages (tiles, transformed tiles, products, outputs) stay in the
-core's L2 cache. Filters are cut into panels ``[C, some of M]`` that fit L1: the product runs through a panel once for
-every few tiles. Products of this size (m * n * k below a million) OpenBLAS computes without first rearranging them.
+**Transforms as matrix products.** ``B^T d B`` is B^T applied to the rows, then to the columns. The rows need no copy of
+the pixels: six rows of the image, all columns and channels side by side, are one matrix ``[6, (4 * tiles + 2) * C]``.
+The columns of a tile are a matrix ``[6, C]`` in what that gave. With A^T it is the same the other way round.
 
-**Bias.** A^T's column for the point 1 is all ones, so a bias added to the tile's place (1, 1) reaches all 16 outputs.
+**In the cache.** Tiles are taken in strips; filters in panels, 64 wide, of which one after the other meets the strip.
+Products are cut so that each is small (m * n * k below a million): those OpenBLAS computes without first rearranging
+its operands. A strip is as long as makes a panel's products take about a millisecond. Shorter ones would lie deeper in
+the cache, but a thread that leaves NumPy waits for the interpreter's lock, and the next step must be worth the wait.
+
+The bias comes after the pooling: it changes no order, and there are fewer numbers to add it to.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
 from ..layers import output_size
 from .images import Image, clear_border, new_image, padded, whole_tiles
-from .threads import Scratch, Workers, cache_bytes
+from .threads import Scratch, Workers
 
-B_T = np.array(
-    [
-        [4, 0, -5, 0, 1, 0],
-        [0, -4, -4, 1, 1, 0],
-        [0, 4, -4, -1, 1, 0],
-        [0, -2, -1, 2, 1, 0],
-        [0, 2, -1, -2, 1, 0],
-        [0, 4, 0, -5, 0, 1],
-    ],
-    float,
-)
-G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]], float) / 24
-A_T = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]], float)
-
-ONES = 7  # place (1, 1) of the 36
+POINTS = (0, 5 / 8, -5 / 8, 3 / 2, -3 / 2)  # and infinity
+PANEL = 64  # filters in a panel
 SMALL = 10**6  # m * n * k of a product that OpenBLAS computes straight from its operands
+STRIP = 49 * 512  # tiles times channels of a strip: VGG's conv4_2 is one
+
+
+def _matrices() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A^T [4, 6], G [6, 3] and B^T [6, 6] of Cook and Toom for `POINTS`; see `numpyvgg.parity.winograd.transforms`."""
+    a_t = np.hstack([np.vander(POINTS, 4, increasing=True).T, np.eye(4)[:, 3:]])
+    g = np.vstack([np.vander(POINTS, 3, increasing=True), np.eye(3)[2:]])
+    b_t = np.zeros((6, 6))
+    b_t[5] = np.poly(POINTS)[::-1]  # coefficients of the polynomial that is zero at the points, lowest first
+    for k, point in enumerate(POINTS):
+        others = np.delete(POINTS, k)
+        b_t[k, :5] = np.poly(others)[::-1]
+        g[k] /= np.prod(point - others)
+    return a_t, g, b_t
+
+
+A_T, G, B_T = _matrices()
 
 
 @dataclass(frozen=True)
 class WinogradConv:
-    """Transformed filters in panels ``[36, M / panel, C, panel]``."""
+    """Transformed filters in panels ``[M / panel, 36, C, panel]``, and the transforms in the same dtype."""
 
     weight: np.ndarray
     bias: np.ndarray | None
     pads: tuple[int, ...]
+    b_t: np.ndarray
+    a_t: np.ndarray
     method = "Winograd F(4x4, 3x3)"
 
     @property
@@ -73,13 +85,9 @@ def serves(weight: np.ndarray, strides: Sequence[int], dilations: Sequence[int],
     )
 
 
-def panel_width(channels: int, filters: int, itemsize: int) -> int:
-    """Filters in one panel: the largest part of them that keeps the panel within L1."""
-    fitting = [width for width in (64, 32) if filters % width == 0]
-    for width in fitting:
-        if channels * width * itemsize <= cache_bytes(1):
-            return width
-    return fitting[-1] if fitting else filters
+def panel_width(filters: int) -> int:
+    """The largest width that shares out the filters evenly; one panel where only narrow ones do."""
+    return max((width for width in range(16, PANEL + 1) if filters % width == 0), default=filters)
 
 
 def prepare(
@@ -87,94 +95,133 @@ def prepare(
 ) -> WinogradConv:
     """Transform the filters ``[M, C, 3, 3]``, in float64."""
     filters, channels = weight.shape[:2]
-    width = panel_width(channels, filters, dtype.itemsize)
-    panels = np.empty((36, filters // width, channels, width), dtype)
+    width = panel_width(filters)
+    panels = np.empty((filters // width, 36, channels, width), dtype)
     transform = np.kron(G, G)  # [36, 9]
 
     def one_panel(number: int) -> None:
         part = weight[number * width : (number + 1) * width].reshape(width, channels, 9)
         taps = part.transpose(2, 1, 0).astype(np.float64).reshape(9, -1)
-        panels[:, number] = (transform @ taps).reshape(36, channels, width)
+        panels[number] = (transform @ taps).reshape(36, channels, width)
 
-    workers.run(one_panel, filters // width)
-    return WinogradConv(panels, bias, pads)
+    workers.run(one_panel, len(panels))
+    return WinogradConv(panels, bias, pads, B_T.astype(dtype), A_T.astype(dtype))
 
 
 def convolve(x: np.ndarray, conv: WinogradConv, relu: bool, pool: bool, workers: Workers, scratch: Scratch) -> Image:
     """Convolution, bias, and where asked for ReLU and 2x2 max pooling: ``[N, C, H, W] -> [N, M, outH, outW]``."""
     n, channels, height, width = x.shape
-    places, panels, _, panel = conv.weight.shape
-    filters, dtype = panels * panel, conv.weight.dtype
+    panels, _, _, panel = conv.weight.shape
+    dtype = conv.weight.dtype
     top, left, bottom, right = conv.pads
     out_h, out_w = output_size(height, 3, 1, top, bottom), output_size(width, 3, 1, left, right)
     tiles_h, tiles_w = -(-out_h // 4), -(-out_w // 4)
-    tiles = _tiles(padded(x, conv.pads, 4 * tiles_h + 2, 4 * tiles_w + 2, dtype), tiles_h, tiles_w)
-    y = new_image(n, filters, out_h // 2 if pool else out_h, out_w // 2 if pool else out_w, dtype)
-    side = 2 if pool else 4  # of a tile in the output
-    target = whole_tiles(y, tiles_h, tiles_w, side)  # [N, tilesH, side, tilesW, side, M]
-    to_tiles, from_tiles = np.kron(B_T, B_T).astype(dtype), np.kron(A_T, A_T).astype(dtype)
-    boxes = _boxes(n, tiles_h, tiles_w, strip_tiles(channels, panel))
+    bands = _bands(padded(x, conv.pads, 4 * tiles_h + 2, 4 * tiles_w + 2, dtype), tiles_h)
+    y = new_image(n, panels * panel, out_h // 2 if pool else out_h, out_w // 2 if pool else out_w, dtype)
+    target = whole_tiles(y, tiles_h, tiles_w, 2 if pool else 4)  # [N, tilesH, side, tilesW, side, M]
+    boxes = _boxes(n, tiles_h, tiles_w, max(1, STRIP // channels))
     slices = _slices(panels, workers.threads, len(boxes))
 
-    def strip(number: int) -> None:
-        (images, rows, columns), part = boxes[number // len(slices)], slices[number % len(slices)]
-        window = tiles[:, :, images, rows, columns]  # [6, 6, images, rows, columns, C]
-        weight = conv.weight[:, part]
-        box, count = window.shape[2:5], math.prod(window.shape[2:5])
-        some = slice(part.start * panel, part.stop * panel)  # of the filters
-        width = some.stop - some.start
+    def task(number: int) -> None:
+        (images, rows), part = boxes[number // len(slices)], slices[number % len(slices)]
+        pixels = bands[images, rows]
+        strip = _Strip(conv, pixels.shape[:2], tiles_w, relu, pool, scratch)
+        strip.transform(pixels)
+        for number in part:
+            filters = slice(number * panel, (number + 1) * panel)
+            strip.multiply(number, filters, target[images, rows, :, :, :, filters])
 
-        pixels = scratch.rows("pixels", places, count * channels, dtype)
-        np.copyto(pixels.reshape(window.shape), window)
-        transformed = scratch.rows("transformed", places, count * channels, dtype)
-        _transform(to_tiles, pixels, transformed)
-        products = scratch.rows("products", places, count * width, dtype)
-        np.matmul(
-            transformed.reshape(places, 1, count, channels),
-            weight,
-            out=products.reshape(places, count, -1, panel).swapaxes(1, 2),
-        )
-        if conv.bias is not None:
-            products[ONES].reshape(count, width)[...] += conv.bias[some]
-        outputs = scratch.rows("pixels", 16, count * width, dtype)
-        _transform(from_tiles, products, outputs)
-
-        outputs = outputs.reshape(4, 4, *box, width)
-        if pool:
-            outputs = np.maximum(outputs[0::2], outputs[1::2], out=outputs[0::2])
-            outputs = np.maximum(outputs[:, 0::2], outputs[:, 1::2], out=outputs[:, 0::2])
-        outputs = outputs.transpose(2, 3, 0, 4, 1, 5)
-        place = target[images, rows, :, columns, :, some]
-        if relu:
-            np.maximum(outputs, dtype.type(0), out=place)
-        else:
-            np.copyto(place, outputs)
-
-    workers.run(strip, len(boxes) * len(slices))
+    workers.run(task, len(boxes) * len(slices))
     clear_border(y)
     return y
 
 
-def strip_tiles(channels: int, panel: int) -> int:
-    """Tiles in one strip: as many as keep a panel's product small.
+class _Strip:
+    """The arrays that some tiles pass through, in scratch memory that the next strip takes over.
 
-    For VGG's layers that is 122 and 244. Shorter strips would lie deeper in the cache, but spend their time handing the
-    interpreter's lock from thread to thread: below some 30 microseconds a step, two threads are no faster than one.
+    Their last axis is as long as all tiles' channels, or filters, side by side.
     """
-    return max(16, SMALL // (channels * panel))
+
+    def __init__(
+        self,
+        conv: WinogradConv,
+        bands: tuple[int, ...],
+        tiles_w: int,
+        relu: bool,
+        pool: bool,
+        scratch: Scratch,
+    ) -> None:
+        self.conv, self.relu = conv, relu
+        _, _, channels, panel = conv.weight.shape
+        dtype, item = conv.weight.dtype, conv.weight.dtype.itemsize
+        images, rows = bands
+        tiles = images * rows * tiles_w
+        pieces = -(-tiles * channels * panel // SMALL)
+        piece = -(-tiles // pieces)  # tiles in each of the products; the last may have room to spare
+
+        of_band = (4 * tiles_w + 2) * channels
+        self.rows = scratch.array("halfway", (images, rows, 6, of_band), dtype)  # transformed along H
+        self.columns = np.ndarray(
+            (6, images, rows, tiles_w, 6, channels),
+            dtype,
+            self.rows,
+            strides=[of * item for of in (of_band, rows * 6 * of_band, 6 * of_band, 4 * channels, channels, 1)],
+        )
+        transformed = scratch.rows("transformed", 36, pieces * piece * channels, dtype)
+        transformed[:, tiles * channels :] = 0
+        tiled = transformed[:, : tiles * channels].reshape(6, 6, images, rows, tiles_w, channels)
+        self.transformed = tiled.transpose(0, 2, 3, 4, 1, 5)
+        self.operand = transformed.reshape(36, pieces, piece, channels)
+
+        of_tiles = tiles * panel
+        products = scratch.rows("products", 36, pieces * piece * panel, dtype)
+        self.products = products.reshape(36, pieces, piece, panel)
+        self.by_column = products[:, :of_tiles].reshape(6, 6, of_tiles).swapaxes(0, 1)
+        self.halfway = scratch.rows("halfway", 24, of_tiles, dtype).reshape(4, 6, of_tiles)
+        self.outputs = scratch.rows("outputs", 16, of_tiles, dtype).reshape(4, 4, of_tiles)
+        self.final = self.outputs.reshape(4, 4, images, rows, tiles_w, panel)
+        self.to_pool: list[tuple[np.ndarray, np.ndarray]] = []
+        if pool:
+            self.to_pool = [(self.final[0::2], self.final[1::2]), (self.final[0::2, 0::2], self.final[0::2, 1::2])]
+            self.final = self.final[0::2, 0::2]
+        self.placed = self.final.transpose(2, 3, 0, 4, 1, 5)  # [images, rows, side, tilesW, side, panel]
+
+    def transform(self, bands: np.ndarray) -> None:
+        """``B^T d B`` of bands of pixels ``[images, rows, 6, columns * C]``."""
+        np.matmul(self.conv.b_t, bands, out=self.rows)
+        np.matmul(self.conv.b_t, self.columns, out=self.transformed)
+
+    def multiply(self, panel: int, filters: slice, target: np.ndarray) -> None:
+        """The products with one panel of filters, ``A^T [...] A`` of them, and what follows, to their place."""
+        np.matmul(self.operand, self.conv.weight[panel][:, None], out=self.products)
+        np.matmul(self.conv.a_t, self.by_column, out=self.halfway.swapaxes(0, 1))
+        np.matmul(self.conv.a_t, self.halfway, out=self.outputs)
+        for one, other in self.to_pool:
+            np.maximum(one, other, out=one)
+        if self.conv.bias is not None:
+            np.add(self.final, self.conv.bias[filters], out=self.final)
+        if self.relu:
+            np.maximum(self.placed, self.placed.dtype.type(0), out=target)
+        else:
+            np.copyto(target, self.placed)
 
 
-def _boxes(n: int, tiles_h: int, tiles_w: int, most: int) -> list[tuple[slice, slice, slice]]:
-    """Cut ``[N, tilesH, tilesW]`` into boxes of about `most` tiles: images together, or rows, or parts of a row."""
+def _bands(source: np.ndarray, tiles_h: int) -> np.ndarray:
+    """The six rows that each row of tiles sees of an image ``[N, rows, columns, C]``: ``[N, tilesH, 6, columns * C]``.
+
+    Neighbours share two of them, so this is a view.
+    """
+    n, _, columns, channels = source.shape
+    of_image, of_row, _, of_channel = source.strides
+    shape, strides = (n, tiles_h, 6, columns * channels), (of_image, 4 * of_row, of_row, of_channel)
+    return np.lib.stride_tricks.as_strided(source, shape, strides, writeable=False)
+
+
+def _boxes(n: int, tiles_h: int, tiles_w: int, most: int) -> list[tuple[slice, slice]]:
+    """Cut ``[N, tilesH]`` into boxes of about `most` tiles: whole images together, or rows of one."""
     images = max(1, min(n, most // (tiles_h * tiles_w)))
     rows = max(1, min(tiles_h, most // tiles_w))
-    columns = min(tiles_w, most)
-    return [
-        (image, row, column)
-        for image in _even(n, images)
-        for row in _even(tiles_h, rows)
-        for column in _even(tiles_w, columns)
-    ]
+    return [(image, row) for image in _even(n, images) for row in _even(tiles_h, rows)]
 
 
 def _even(count: int, most: int) -> list[slice]:
@@ -183,33 +230,7 @@ def _even(count: int, most: int) -> list[slice]:
     return [slice(count * i // parts, count * (i + 1) // parts) for i in range(parts)]
 
 
-def _slices(panels: int, threads: int, boxes: int) -> list[slice]:
-    """Where the boxes are fewer than the threads, share out the panels of filters too; no product changes by that."""
+def _slices(panels: int, threads: int, boxes: int) -> list[range]:
+    """Where boxes are too few to go round, share out the panels too, although each thread then transforms the tiles."""
     parts = 1 if boxes % threads == 0 or boxes > 4 * threads else min(panels, threads)
-    return _even(panels, -(-panels // parts))
-
-
-def _transform(matrix: np.ndarray, source: np.ndarray, target: np.ndarray) -> None:
-    """``target = matrix @ source``, in chunks of columns that make small products."""
-    width = _chunk(source.shape[1])
-    chunks = source.reshape(len(source), -1, width).swapaxes(0, 1)
-    np.matmul(matrix, chunks, out=target.reshape(len(target), -1, width).swapaxes(0, 1))
-
-
-@cache
-def _chunk(count: int) -> int:
-    """The largest divisor whose product with the 36x36 matrix is small."""
-    most = SMALL // 36**2
-    return next((width for width in range(most, 15, -1) if count % width == 0), count)
-
-
-def _tiles(source: np.ndarray, tiles_h: int, tiles_w: int) -> np.ndarray:
-    """Overlapping 6x6 tiles of an image ``[N, rows, columns, C]``, as a view ``[6, 6, N, tilesH, tilesW, C]``."""
-    n, _, _, channels = source.shape
-    of_image, of_row, of_pixel, of_channel = source.strides
-    return np.lib.stride_tricks.as_strided(
-        source,
-        (6, 6, n, tiles_h, tiles_w, channels),
-        (of_row, of_pixel, of_image, 4 * of_row, 4 * of_pixel, of_channel),
-        writeable=False,
-    )
+    return [range(part.start, part.stop) for part in _even(panels, -(-panels // parts))]
