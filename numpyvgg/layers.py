@@ -276,8 +276,8 @@ class Textbook:
     since a fast kernel may want to rearrange them; here they are kept as they come.
     """
 
-    #: Weights that a file holds unaligned are wanted as aligned copies: NumPy would make one at each product.
-    aligned = True
+    #: All weights shall be arrays when a network is opened; a kernel may rather read some from the file.
+    keeps = True
 
     def prepare_conv(
         self,
@@ -289,7 +289,7 @@ class Textbook:
         group: int = 1,
     ) -> dict[str, Any]:
         return {
-            "weight": weight,
+            "weight": np.require(weight, requirements="A"),  # else NumPy would copy it for each product
             "bias": bias,
             "strides": strides,
             "pads": pads,

@@ -164,9 +164,18 @@ class StoredTensor:
         and the result is that of `array`.
         """
         raw = self.raw
-        if raw is None or self._type == _BFLOAT16 or sys.byteorder == "big":
+        if raw is None or not self._plain:
             return self.array()
         return raw.view(self._file_dtype).reshape(self.dims)
+
+    @property
+    def _plain(self) -> bool:
+        """Whether memory has the numbers in the same form as the file."""
+        return self._span is not None and self._type != _BFLOAT16 and sys.byteorder == "little"
+
+    def rows(self, shape: tuple[int, ...]) -> Rows | None:
+        """The tensor as a matrix of that shape to be read row by row; None where its numbers have to be decoded."""
+        return Rows(self._source, self._span, shape, self._file_dtype) if self._plain and self._span else None
 
     def array(self) -> np.ndarray:
         """The tensor as a read-only array that NumPy can compute on: a view of the file where it can be one.
@@ -198,6 +207,29 @@ class StoredTensor:
         integers = message.integer_array(self._field)
         bits = np.uint16 if self._type == _FLOAT16 else self._file_dtype
         return integers.astype(bits).view(self._file_dtype)
+
+
+class Rows:
+    """A matrix in a file that is larger than one would like to hold in memory.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : np.dtype
+    """
+
+    def __init__(self, source: Source, span: tuple[int, int], shape: tuple[int, ...], dtype: np.dtype):
+        self._source, self._span = source, span
+        self.shape, self.dtype = shape, dtype
+
+    def read(self, first: int, out: np.ndarray) -> None:
+        """Copy the rows from `first` on into a C-contiguous array ``[rows, columns]``; their pages are given back."""
+        start = self._span[0] + first * out.shape[1] * self.dtype.itemsize
+        self._source.read(start, out.reshape(-1).view(np.uint8))
+
+    def give_back(self) -> None:
+        """Let all of the file's pages go that the matrix lies on."""
+        self._source.give_back(*self._span)
 
 
 # ---------------------------------------------------------------------- external data

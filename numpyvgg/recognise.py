@@ -25,6 +25,7 @@ import numpy as np
 
 from .errors import UnsupportedModelError
 from .onnx_file import Node, OnnxModel
+from .onnx_tensor import Rows
 
 #: Simonyan & Zisserman 2015, table 1: the number of 3x3 convolutions in each of the five blocks
 CONFIGURATIONS = {"A": (1, 1, 2, 2, 2), "B": (2, 2, 2, 2, 2), "D": (2, 2, 3, 3, 3), "E": (2, 2, 4, 4, 4)}
@@ -58,6 +59,9 @@ class Layer:
     load : callable
         Gives the weight and the bias ``[M]``; until then they stay in the file. The weight may lie there unaligned;
         ``load(aligned=True)`` makes an aligned copy of such a one, keeps it, and gives the file's pages back.
+    rows : Rows, optional
+        The weight ``[M, all the rest]`` for those who read it piece by piece; None where the file holds it transposed
+        or in a form that has to be decoded.
     method : str
         How it is computed, once a network is made of it: ``im2col``, ``Winograd F(4x4, 3x3)``, ``rows`` (of a fully
         connected layer), ``textbook``.
@@ -72,6 +76,7 @@ class Layer:
     storage: str = ""
     batch_norm: bool = False
     load: Callable[..., Weights] | None = field(default=None, repr=False)
+    rows: Rows | None = field(default=None, repr=False)
     method: str = ""
 
     @property
@@ -184,13 +189,13 @@ class _Recogniser:
             self.refuse(f"{node} has a weight of {list(weight)} for an input of {list(self.shape)}")
         self._check_bias(node, 2, weight[0])
         self.shape = (weight[0], *self.shape[1:])
-        load = self._loader(node, weight)
+        load, rows = self._loader(node, weight), self._rows(node, weight)
         if not self._next_is("BatchNormalization"):
-            self._add(place, node, weight_shape=weight, load=load)
+            self._add(place, node, weight_shape=weight, load=load, rows=rows)
             return
         normalisation = self._take(place, "BatchNormalization")
         load = self._folded(load, normalisation, weight[0])
-        self._add(place, node, last=normalisation, weight_shape=weight, load=load, batch_norm=True)
+        self._add(place, node, last=normalisation, weight_shape=weight, load=load, rows=rows, batch_norm=True)
 
     def _relu(self, place: str) -> None:
         self._add(place, self._take(place, "Relu"))
@@ -220,7 +225,8 @@ class _Recogniser:
         self.shape = (rows,) if self.flat else (rows, 1, 1)
         weight = (rows, features)
         load = self._loader(node, weight, transposed, bias_node, index)
-        self._add(place, node, last=bias_node, weight_shape=weight, load=load)
+        kept = None if transposed else self._rows(node, weight)
+        self._add(place, node, last=bias_node, weight_shape=weight, load=load, rows=kept)
 
     def _add(
         self,
@@ -229,13 +235,14 @@ class _Recogniser:
         last: Node | None = None,
         weight_shape: tuple[int, ...] = (),
         load: Callable[..., Weights] | None = None,
+        rows: Rows | None = None,
         batch_norm: bool = False,
     ) -> None:
         """Append the layer that `node` is; `last` is the node whose output is the layer's, if that is another."""
         named = last or node
         name, storage = named.name or named.outputs[0], self._storage(node.inputs[1]) if weight_shape else ""
         output = named.outputs[0]
-        layer = Layer(place, name, output, node.op_type, self.shape, weight_shape, storage, batch_norm, load)
+        layer = Layer(place, name, output, node.op_type, self.shape, weight_shape, storage, batch_norm, load, rows)
         self.layers.append(layer)
 
     # ------------------------------------------------------------------ the chain of nodes
@@ -360,6 +367,13 @@ class _Recogniser:
         if name in self.model.initializers and not aligned:
             return self.model.initializers.stored(name).view()
         return self._constant(node, 1)
+
+    def _rows(self, node: Node, shape: tuple[int, ...]) -> Rows | None:
+        """The weight's rows, where an initializer holds them."""
+        name = node.inputs[1]
+        if name not in self.model.initializers:
+            return None
+        return self.model.initializers.stored(name).rows((shape[0], math.prod(shape[1:])))
 
     def _folded(self, load: Callable[..., Weights], node: Node, channels: int) -> Callable[..., Weights]:
         """The weights of a convolution with the batch normalisation that follows it; see the module's first lines."""

@@ -23,6 +23,7 @@ ICLR 2015, table 1.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -51,9 +52,9 @@ class Operations(Protocol):
     """What the forward pass is made of; `layers.Textbook` and the kernels are two implementations."""
 
     @property
-    def aligned(self) -> bool: ...
+    def keeps(self) -> bool: ...
     def prepare_conv(self, weight: np.ndarray, bias: np.ndarray | None, *, pads: tuple[int, ...]) -> Any: ...
-    def prepare_linear(self, weight: np.ndarray, bias: np.ndarray | None) -> Any: ...
+    def prepare_linear(self, weight: Any, bias: np.ndarray | None) -> Any: ...
     def conv2d(self, x: np.ndarray, conv: Any) -> np.ndarray: ...
     def conv_relu(self, x: np.ndarray, conv: Any) -> np.ndarray: ...
     def conv_relu_pool(self, x: np.ndarray, conv: Any) -> np.ndarray: ...
@@ -89,22 +90,44 @@ class VGG:
         self.dtype = dtype
         self.classes = layers[-1].output_shape[0]
         self._ops = operations
-        prepared = {layer.place: self._prepare(layer) for layer in layers if layer.load is not None}
+        convs = {layer.place: self._prepare_conv(layer) for layer in layers if layer.place.startswith("conv")}
         self._blocks = [
-            [conv for place, conv in prepared.items() if place.startswith(f"conv{block}_")] for block in range(1, 6)
+            [conv for place, conv in convs.items() if place.startswith(f"conv{block}_")] for block in range(1, 6)
         ]
+        self._fc_layers = [layer for layer in layers if layer.place.startswith("fc")]
+        self._fc = [self._prepare_linear(layer, operations.keeps) for layer in self._fc_layers]
+        self._passes = 0
+        self._lock = threading.Lock()
+        prepared = convs | {layer.place: fc for layer, fc in zip(self._fc_layers, self._fc, strict=True)}
         self.layers = [
             replace(layer, method=getattr(prepared[layer.place], "method", "textbook")) if layer.load else layer
             for layer in layers
         ]
-        self._fc6, self._fc7, self._fc8 = prepared["fc6"], prepared["fc7"], prepared["fc8"]
 
-    def _prepare(self, layer: Layer) -> Any:
+    def _prepare_conv(self, layer: Layer) -> Any:
         assert layer.load is not None
-        weight, bias = (array.astype(self.dtype, copy=False) for array in layer.load(self._ops.aligned))
-        if layer.place.startswith("conv"):
-            return self._ops.prepare_conv(weight, bias, pads=(1, 1, 1, 1))
-        return self._ops.prepare_linear(weight, bias)
+        weight, bias = (array.astype(self.dtype, copy=False) for array in layer.load())
+        conv = self._ops.prepare_conv(weight, bias, pads=(1, 1, 1, 1))
+        if layer.rows is not None:
+            layer.rows.give_back()  # most operations have rearranged the weight, and need the file no more
+        return conv
+
+    def _prepare_linear(self, layer: Layer, keep: bool) -> Any:
+        assert layer.load is not None
+        if not keep and layer.rows is not None:
+            return self._ops.prepare_linear(layer.rows, layer.load()[1].astype(self.dtype, copy=False))
+        return self._ops.prepare_linear(*(array.astype(self.dtype, copy=False) for array in layer.load(aligned=True)))
+
+    def _fully_connected(self) -> list[Any]:
+        """fc6, fc7 and fc8 for one pass: the first may read their weights from the file, the second keeps them.
+
+        They are nine tenths of the network. A single photograph needs each of their weights once.
+        """
+        with self._lock:
+            self._passes += 1
+            if self._passes == 2 and not self._ops.keeps:
+                self._fc = [self._prepare_linear(layer, keep=True) for layer in self._fc_layers]
+            return self._fc
 
     @classmethod
     def from_onnx(
@@ -191,9 +214,10 @@ class VGG:
         x = self._check(x)
         groups = [x[first : first + GROUP] for first in range(0, max(len(x), 1), GROUP)]
         x = np.concatenate([self._features(group) for group in groups])  # [N, 25088]
-        x = ops.linear_relu(x, self._fc6)
-        x = ops.linear_relu(x, self._fc7)
-        x = ops.linear(x, self._fc8)
+        fc6, fc7, fc8 = self._fully_connected()
+        x = ops.linear_relu(x, fc6)
+        x = ops.linear_relu(x, fc7)
+        x = ops.linear(x, fc8)
         return softmax(x, axis=1)
 
     def _features(self, x: np.ndarray) -> np.ndarray:
@@ -224,7 +248,7 @@ class VGG:
     def trace_layers(self, x: np.ndarray) -> Iterator[tuple[Layer, np.ndarray]]:
         """As `trace`, with the whole `Layer` in place of its name."""
         convolutions = iter(conv for block in self._blocks for conv in block)
-        fully_connected = iter((self._fc6, self._fc7, self._fc8))
+        fully_connected = iter(self._fully_connected())
         x = np.ascontiguousarray(self._check(x), self.dtype)
         for layer in self.layers:
             if layer.place.startswith("conv"):

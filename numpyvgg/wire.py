@@ -84,20 +84,25 @@ class Source:
         return np.frombuffer(self.data[start:end], np.uint8)
 
     def copy(self, start: int, end: int) -> np.ndarray:
-        """The bytes from `start` to `end` as a uint8 array of its own, aligned for any dtype.
-
-        Copied in pieces, and the pages of the map that have been read are given back at once: otherwise a file's
-        pages and their copy would both count towards the process's memory.
-        """
+        """The bytes from `start` to `end` as a uint8 array of its own, aligned for any dtype."""
         copied = np.empty(end - start, np.uint8)
-        step = 16 << 20
-        for offset in range(0, len(copied), step):
-            stop = min(offset + step, len(copied))
-            copied[offset:stop] = self.view(start + offset, start + stop)
-            self._give_back(start + offset, start + stop)
+        self.read(start, copied)
         return copied
 
-    def _give_back(self, start: int, end: int) -> None:
+    def read(self, start: int, out: np.ndarray) -> None:
+        """Copy the bytes from `start` on into a uint8 array.
+
+        In pieces, and the pages of the map that have been read are given back at once: otherwise a file's pages and
+        their copy would both count towards the process's memory.
+        """
+        step = 16 << 20
+        for offset in range(0, len(out), step):
+            stop = min(offset + step, len(out))
+            out[offset:stop] = self.view(start + offset, start + stop)
+            self.give_back(start + offset, start + stop)
+
+    def give_back(self, start: int, end: int) -> None:
+        """Let the map's pages go that lie in this range; whoever looks there again gets them again."""
         if self._map is not None and hasattr(mmap, "MADV_DONTNEED"):  # Linux; elsewhere the system decides
             first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
             if end > first:

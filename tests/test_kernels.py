@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from make_standin import Layout, standin_model
+from make_standin import Layout, standin_model, write_standin
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from numpyvgg import VGG16, ArgumentError
@@ -207,6 +207,25 @@ def test_a_network_answers_as_in_float64_and_alike_in_any_batch(conv, images):
     for i in (0, 8, 10):
         np.testing.assert_allclose(together[i], net(images[i : i + 1])[0], atol=1e-6)
     assert together[3:5].tobytes() == VGG16.from_onnx(model, conv=conv, threads=1)(images)[3:5].tobytes()
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        Layout(alignment=1),
+        Layout(storage="raw", alignment=0),
+        Layout(storage="external"),
+        Layout(head="Conv"),
+        Layout(head="MatMul"),  # weights lie there transposed, and are not read row by row
+    ],
+)
+def test_every_pass_gives_the_same_bits_though_the_first_reads_its_weights_from_the_file(layout, images, tmp_path):
+    path = write_standin(tmp_path / "net.onnx", layout)
+    net = VGG16.from_onnx(path)
+    first, *others = (net(images[:2]) for _ in range(3))
+    assert {other.tobytes() for other in others} == {first.tobytes()}
+    assert dict(VGG16.from_onnx(path).trace(images[:2]))[net.layers[-1].name].tobytes() == first.tobytes()
+    np.testing.assert_allclose(first, VGG16.from_onnx(path, conv="textbook")(images[:2]), atol=1e-6)
 
 
 def test_layers_say_how_they_run():

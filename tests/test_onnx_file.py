@@ -134,6 +134,20 @@ def test_unaligned_weights_are_copied_once_and_aligned_ones_never(alignment, tmp
     assert_same(weight, numpy_helper.to_array(next(t for t in onnx.load(path).graph.initializer if t.name == "fc6_W")))
 
 
+@pytest.mark.parametrize("storage", ["float_data", "raw", "external"])
+def test_rows_of_a_weight_can_be_read_a_few_at_a_time(storage, tmp_path):
+    path = write_standin(tmp_path / "net.onnx", Layout(storage=storage, alignment=3))
+    wanted = next(t for t in onnx.load(path).graph.initializer if t.name == "fc6_W")
+    whole = numpy_helper.to_array(wanted)
+    rows = read_onnx(path).initializers.stored("fc6_W").rows(whole.shape)
+    assert rows.shape == whole.shape
+    for first, last in ((0, 1), (5, 12), (len(whole) - 3, len(whole)), (0, len(whole))):
+        some = np.empty((last - first, whole.shape[1]), rows.dtype)
+        rows.read(first, some)
+        np.testing.assert_array_equal(some, whole[first:last])
+        rows.give_back()
+
+
 # ---------------------------------------------------------------------- graphs
 
 

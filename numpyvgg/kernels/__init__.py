@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import ArgumentError
 from . import fully_connected, im2col, winograd
-from .fully_connected import Linear
+from .fully_connected import Linear, Rows
 from .im2col import Im2colConv
 from .threads import Scratch, Workers, available_cores
 from .winograd import WinogradConv
@@ -55,12 +55,8 @@ class Kernels:
         self._scratch = Scratch()
 
     @property
-    def aligned(self) -> bool:
-        """Whether weights that a file holds unaligned are wanted as aligned copies.
-
-        For repeated use they are. Else im2col rearranges a convolution's weights anyway, and reads those of fully
-        connected layers block by block.
-        """
+    def keeps(self) -> bool:
+        """Whether a network is made for repeated use, and all its weights shall be prepared when it is opened."""
         return self._winograd
 
     def prepare_conv(
@@ -79,9 +75,9 @@ class Kernels:
         window = tuple(strides), tuple(pads), tuple(dilations)
         return im2col.prepare(weight, bias, *window, group, self.dtype, self._workers)
 
-    def prepare_linear(self, weight: np.ndarray, bias: np.ndarray | None) -> Linear:
-        """Keep the weight ``[M, K]`` where it is; for repeated use, see that it is aligned."""
-        if self._winograd or not weight.flags.c_contiguous:  # a transposed weight has no rows to copy one by one
+    def prepare_linear(self, weight: np.ndarray | Rows, bias: np.ndarray | None) -> Linear:
+        """Keep the weight ``[M, K]`` where it is, in a file if need be; an array that is not aligned is copied."""
+        if isinstance(weight, np.ndarray):
             weight = np.require(weight, self.dtype, "A")
         return Linear(weight, bias if bias is None else np.array(bias, self.dtype))
 

@@ -8,9 +8,10 @@ take blocks of rows::
 
 For a batch the same block serves all images before the next is read, as one matrix product.
 
-**Unaligned weights.** A file may hold its floats at any byte, and NumPy then copies a whole array before each product.
-Here a block's bytes are copied into a small aligned array that stays in the core's cache; the weight is never held
-twice. A network that is made for repeated use (``conv="winograd"``) copies it once instead.
+**Weights in a file.** For a single image nothing is gained by keeping 411 MB: a block is copied from the file into a
+small array that stays in the core's cache, used, and let go (`Rows`). That also takes care of floats that a file holds
+at any byte, which NumPy would copy as a whole before each product. A network that is used again wants its weights as
+arrays; the copies of blocks cost it a third more time.
 
 `np.dot` and not `np.matmul`: for such thin products only the former gives up the interpreter's lock.
 """
@@ -18,6 +19,7 @@ twice. A network that is made for repeated use (``conv="winograd"``) copies it o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -26,11 +28,21 @@ from .threads import Scratch, Workers
 BLOCK = 1 << 20  # bytes of weight in one block: half of a common L2, and large against the cost of a call
 
 
+class Rows(Protocol):
+    """A matrix that lies elsewhere, such as in a file: `numpyvgg.onnx_tensor.Rows`."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def read(self, first: int, out: np.ndarray) -> None:
+        """Copy the rows from `first` on into `out`."""
+
+
 @dataclass(frozen=True)
 class Linear:
-    """A fully connected layer's weight ``[M, K]``, perhaps unaligned, and its bias ``[M]``."""
+    """A fully connected layer's weight ``[M, K]`` and its bias ``[M]``."""
 
-    weight: np.ndarray
+    weight: np.ndarray | Rows
     bias: np.ndarray | None
     method = "rows"
 
@@ -43,13 +55,8 @@ def linear(x: np.ndarray, fc: Linear, dtype: np.dtype, workers: Workers, scratch
     rows = max(1, BLOCK // (inputs * dtype.itemsize))
 
     def block(number: int) -> None:
-        part = slice(number * rows, (number + 1) * rows)
-        weight = fc.weight[part]
-        if not weight.flags.aligned:
-            aligned = scratch.array("weight", weight.shape, weight.dtype)
-            np.copyto(aligned.view(np.uint8), weight.view(np.uint8))
-            weight = aligned
-        weight = weight.astype(dtype, copy=False)
+        part = slice(number * rows, min((number + 1) * rows, outputs))
+        weight = _rows(fc.weight, part, scratch).astype(dtype, copy=False)
         if n == 1:
             np.dot(weight, source[:, 0], out=y[part, 0])
         else:
@@ -57,3 +64,12 @@ def linear(x: np.ndarray, fc: Linear, dtype: np.dtype, workers: Workers, scratch
 
     workers.run(block, -(-outputs // rows) if n else 0)
     return y.T + fc.bias if fc.bias is not None else y.T.copy()
+
+
+def _rows(weight: np.ndarray | Rows, part: slice, scratch: Scratch) -> np.ndarray:
+    """Some rows of the weight, where they are or copied."""
+    if isinstance(weight, np.ndarray):
+        return weight[part]
+    copied = scratch.array("weight", (part.stop - part.start, weight.shape[1]), weight.dtype)
+    weight.read(part.start, copied)
+    return copied

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -69,15 +70,19 @@ def prepare(
     return Im2colConv(matrix, bias, (kernel_h, kernel_w), strides, pads, dilations)
 
 
-def strip_rows(out_h: int, out_w: int, taps: int, filters: int, itemsize: int) -> int:
-    """Rows of output in one strip; an even number, since pooling takes them in pairs.
+def strips_of_rows(out_h: int, out_w: int, taps: int, filters: int, itemsize: int) -> list[slice]:
+    """Cut the output's rows into strips; in pairs, since pooling takes them so.
 
     Columns and product fill half of the core's L2. But the filters are read anew for each strip: it has at least some
-    400 pixels, to do as many multiplications with each number that is read, even if it then spills into the next cache.
+    670 pixels, to do as many multiplications with each number that is read, even if it then spills into the next cache.
+    More than two strips are made a multiple of four, the longer ones first, so that two or four threads end together.
     """
-    pixels = max(cache_bytes(2) // 2 // ((taps + filters) * itemsize), 448)
-    strips = -(-out_h * out_w // pixels)
-    return -(-out_h // strips // 2) * 2
+    pixels = max(cache_bytes(2) // 2 // ((taps + filters) * itemsize), 672)
+    pairs, strips = -(-out_h // 2), -(-out_h * out_w // pixels)
+    if strips > 2:
+        strips = min(pairs, -(-strips // 4) * 4)
+    ends = [min(2 * (pairs * i // strips), out_h) for i in range(strips + 1)]
+    return sorted((slice(*pair) for pair in pairwise(ends)), key=lambda rows: rows.start - rows.stop)
 
 
 def filter_parts(filters: int, strips: int) -> list[slice]:
@@ -105,23 +110,24 @@ def convolve(x: np.ndarray, conv: Im2colConv, relu: bool, pool: bool, workers: W
     windows = _windows(source, conv, out_h, out_w)
     y = new_image(n, group * filters, out_h // 2 if pool else out_h, out_w // 2 if pool else out_w, dtype)
     target = y.transpose(0, 2, 3, 1).view(np.ndarray)
-    height_of_strip = strip_rows(out_h, out_w, taps * group, filters * group, dtype.itemsize)
-    strips = -(-out_h // height_of_strip)
-    parts = filter_parts(filters, n * strips) if group == 1 else [slice(0, filters)]
+    strips = strips_of_rows(out_h, out_w, taps * group, filters * group, dtype.itemsize)
+    parts = filter_parts(filters, n * len(strips)) if group == 1 else [slice(0, filters)]
 
     def strip(number: int) -> None:
         number, part = number // len(parts), parts[number % len(parts)]
-        image, first = number // strips, number % strips * height_of_strip
-        window = windows[image, first : first + height_of_strip]  # [rows, outW, group, kH, kW, C / group]
+        image, rows = number // len(strips), strips[number % len(strips)]
+        window = windows[image, rows]  # [rows, outW, group, kH, kW, C / group]
         matrix = _columns(window, planar, scratch)
         weight = conv.weight[:, :, part]
         product = scratch.array("product", (len(matrix), group, weight.shape[2]), dtype)
         np.matmul(matrix.swapaxes(0, 1), weight, out=product.swapaxes(0, 1))
         product = product.reshape(len(window), out_w, -1)
         some = part if group == 1 else slice(None)
-        finish(product, target[image, :, :, some], first, None if conv.bias is None else conv.bias[some], relu, pool)
+        finish(
+            product, target[image, :, :, some], rows.start, None if conv.bias is None else conv.bias[some], relu, pool
+        )
 
-    workers.run(strip, n * strips * len(parts))
+    workers.run(strip, n * len(strips) * len(parts))
     clear_border(y)
     return y
 
