@@ -6,7 +6,8 @@ take blocks of rows::
 
     y[n, m] = sum over k of weight[m, k] * x[n, k]  +  bias[m]        for the rows m of one block
 
-For a batch the same block serves all images before the next is read, as one matrix product.
+For a batch a block serves all images before the next is read, as one matrix product. That is arithmetic rather than
+memory, and wants more rows.
 
 **Weights in a file.** For a single image nothing is gained by keeping 411 MB: a block is copied from the file into a
 small array that stays in the core's cache, used, and let go (`Rows`). That also takes care of floats that a file holds
@@ -26,6 +27,7 @@ import numpy as np
 from .threads import Scratch, Workers
 
 BLOCK = 1 << 20  # bytes of weight in one block: half of a common L2, and large against the cost of a call
+ROWS = 256  # of a block that serves several images
 
 
 class Rows(Protocol):
@@ -52,7 +54,7 @@ def linear(x: np.ndarray, fc: Linear, dtype: np.dtype, workers: Workers, scratch
     n, (outputs, inputs) = len(x), fc.weight.shape
     source = np.ascontiguousarray(x.reshape(n, inputs).T, dtype)  # [K, N]
     y = np.empty((outputs, n), dtype)
-    rows = max(1, BLOCK // (inputs * dtype.itemsize))
+    rows = max(1, BLOCK // (inputs * dtype.itemsize)) if n == 1 else ROWS
 
     def block(number: int) -> None:
         part = slice(number * rows, min((number + 1) * rows, outputs))
