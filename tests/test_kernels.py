@@ -14,7 +14,15 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from numpyvgg import VGG16, ArgumentError
 from numpyvgg.kernels import Kernels, winograd
-from numpyvgg.kernels.threads import Scratch, Workers, _container_quota, available_cores, cache_bytes, one_blas_thread
+from numpyvgg.kernels.threads import (
+    Scratch,
+    Tickets,
+    Workers,
+    _container_quota,
+    available_cores,
+    cache_bytes,
+    one_blas_thread,
+)
 from numpyvgg.layers import conv2d, linear, max_pool, relu
 from numpyvgg.parity.winograd import transforms
 
@@ -321,6 +329,17 @@ def test_every_task_is_done_once_and_the_first_error_is_raised():
     assert sorted(done) == list(range(100))
     Workers(3).run(done.append, 0)
     assert len(done) == 100
+
+
+def test_each_ticket_goes_to_one_thread():
+    tickets, taken = Tickets(2000), [[] for _ in range(4)]
+    threads = [threading.Thread(target=mine.extend, args=(tickets,)) for mine in taken]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(number for mine in taken for number in mine) == list(range(2000))
+    assert tickets.left == 0
 
 
 @pytest.mark.parametrize(

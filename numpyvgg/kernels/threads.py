@@ -120,6 +120,29 @@ class Scratch(threading.local):
         return self.array(name, (count, length + 64 // dtype.itemsize), dtype)[:, :length]
 
 
+class Tickets:
+    """The numbers from 0 to ``count - 1``, of which each goes to one of the threads that iterate over this."""
+
+    def __init__(self, count: int) -> None:
+        self._lock = threading.Lock()
+        self._next, self._count = 0, count
+
+    def __iter__(self) -> Tickets:
+        return self
+
+    def __next__(self) -> int:
+        with self._lock:
+            if self._next == self._count:
+                raise StopIteration
+            self._next += 1
+            return self._next - 1
+
+    @property
+    def left(self) -> int:
+        """How many nobody has taken yet."""
+        return self._count - self._next
+
+
 class Workers:
     """A pool of threads that share out numbered tasks.
 
@@ -166,22 +189,19 @@ class _Round:
 
     def __init__(self, task: Callable[[int], None], count: int) -> None:
         self._task = task
-        self._numbers = iter(range(count))
-        self._lock = threading.Lock()
+        self._numbers = Tickets(count)
         self.ended: SimpleQueue[None] = SimpleQueue()
         self.error: BaseException | None = None
 
     def work(self) -> None:
         """Take tasks until none are left, or one has failed."""
         try:
-            while self.error is None and (number := self._next()) is not None:
+            for number in self._numbers:
+                if self.error is not None:
+                    return
                 self._task(number)
         except BaseException as error:
             self.error = error
-
-    def _next(self) -> int | None:
-        with self._lock:
-            return next(self._numbers, None)
 
 
 def _help(rounds: SimpleQueue[_Round | None]) -> None:

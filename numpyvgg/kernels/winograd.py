@@ -12,9 +12,9 @@ For a layer, `*` is a sum over channels too, which makes it 36 matrix products, 
 **The points** decide how large the numbers on the way are, and with them the rounding. Textbooks take 0, 1, -1, 2, -2
 and infinity, so that the transforms are additions. Here they are matrix products (next paragraph), which cost the same
 whatever the numbers: the points are free. An error made at point k grows by the lengths of row k of B^T and of G and of
-column k of A^T; over the points, the sum of their squared products is least at +-0.651 and +-1.535. Near by lie 5/8 and
-3/2, whose powers are exact in binary: rounding grows by a factor of 2.2 less in each dimension than with 1 and 2
-(4.78 for 10.77 in squares). `G` takes the divisions, in float64, once per network; A^T and B^T stay exact.
+column k of A^T; the sum of their squared products is least with points at +-0.651 and +-1.535. Near by lie 5/8 and 3/2,
+whose powers are exact in binary. Squared errors grow by 4.78 in each dimension there, and by 10.77 with 1 and 2, which
+makes errors 2.25 times smaller. `G` takes the divisions, in float64, once per network; A^T and B^T stay exact.
 
 **Transforms as matrix products.** ``B^T d B`` is B^T applied to the rows, then to the columns. The rows need no copy of
 the pixels: six rows of the image, all columns and channels side by side, are one matrix ``[6, (4 * tiles + 2) * C]``.
@@ -25,7 +25,8 @@ Products are cut so that each is small (m * n * k below a million): those OpenBL
 its operands. A strip is as long as makes a panel's products take about a millisecond. Shorter ones would lie deeper in
 the cache, but a thread that leaves NumPy waits for the interpreter's lock, and the next step must be worth the wait.
 
-The bias comes after the pooling: it changes no order, and there are fewer numbers to add it to.
+Threads take strip after strip; in the end those that find none left transform another's tiles once more and share its
+panels. The bias comes after the pooling: it changes no order, and there are fewer numbers to add it to.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ import numpy as np
 
 from ..layers import output_size
 from .images import Image, clear_border, new_image, padded, whole_tiles
-from .threads import Scratch, Workers
+from .threads import Scratch, Tickets, Workers
 
 POINTS = (0, 5 / 8, -5 / 8, 3 / 2, -3 / 2)  # and infinity
 PANEL = 64  # filters in a panel
@@ -120,18 +121,26 @@ def convolve(x: np.ndarray, conv: WinogradConv, relu: bool, pool: bool, workers:
     y = new_image(n, panels * panel, out_h // 2 if pool else out_h, out_w // 2 if pool else out_w, dtype)
     target = whole_tiles(y, tiles_h, tiles_w, 2 if pool else 4)  # [N, tilesH, side, tilesW, side, M]
     boxes = _boxes(n, tiles_h, tiles_w, max(1, STRIP // channels))
-    slices = _slices(panels, workers.threads, len(boxes))
+    unclaimed = Tickets(len(boxes))
+    panels_of = [Tickets(panels) for _ in boxes]
 
-    def task(number: int) -> None:
-        (images, rows), part = boxes[number // len(slices)], slices[number % len(slices)]
+    def compute(number: int) -> None:
+        images, rows = boxes[number]
         pixels = bands[images, rows]
         strip = _Strip(conv, pixels.shape[:2], tiles_w, relu, pool, scratch)
         strip.transform(pixels)
-        for number in part:
-            filters = slice(number * panel, (number + 1) * panel)
-            strip.multiply(number, filters, target[images, rows, :, :, :, filters])
+        for one in panels_of[number]:
+            filters = slice(one * panel, (one + 1) * panel)
+            strip.multiply(one, filters, target[images, rows, :, :, :, filters])
 
-    workers.run(task, len(boxes) * len(slices))
+    def work(_: int) -> None:
+        for number in unclaimed:
+            compute(number)
+        for number in range(len(boxes)):
+            if panels_of[number].left > 1:  # enough to pay for transforming the tiles once more
+                compute(number)
+
+    workers.run(work, workers.threads)
     clear_border(y)
     return y
 
@@ -228,9 +237,3 @@ def _even(count: int, most: int) -> list[slice]:
     """Cut a range into the fewest parts of at most `most`, of nearly the same length."""
     parts = -(-count // most)
     return [slice(count * i // parts, count * (i + 1) // parts) for i in range(parts)]
-
-
-def _slices(panels: int, threads: int, boxes: int) -> list[range]:
-    """Where boxes are too few to go round, share out the panels too, although each thread then transforms the tiles."""
-    parts = 1 if boxes % threads == 0 or boxes > 4 * threads else min(panels, threads)
-    return [range(part.start, part.stop) for part in _even(panels, -(-panels // parts))]
