@@ -54,10 +54,8 @@ class Kernels:
         self._workers = Workers(threads or available_cores())
         self._scratch = Scratch()
 
-    @property
-    def keeps(self) -> bool:
-        """Whether a network is made for repeated use, and all its weights shall be prepared when it is opened."""
-        return self._winograd
+    #: Fully connected weights may be read from the file, a block at a time, where a network is used but once.
+    keeps = False
 
     def prepare_conv(
         self,
