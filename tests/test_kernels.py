@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 
 import numpy as np
@@ -329,6 +330,43 @@ def test_every_task_is_done_once_and_the_first_error_is_raised():
     assert sorted(done) == list(range(100))
     Workers(3).run(done.append, 0)
     assert len(done) == 100
+
+
+def test_where_no_thread_can_be_started_the_calling_one_does_all_tasks(monkeypatch):
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    done: list[int] = []
+    workers = Workers(3)
+    for _ in range(2):
+        workers.run(done.append, 5)
+    assert done == [0, 1, 2, 3, 4] * 2
+
+
+def test_threads_end_with_the_pool_that_started_them():
+    names = {"numpyvgg-1", "numpyvgg-2"}
+    before = {thread for thread in threading.enumerate() if thread.name in names}
+    workers = Workers(3)
+    workers.run(lambda number: None, 3)
+    ours = {thread for thread in threading.enumerate() if thread.name in names} - before
+    assert {thread.name for thread in ours} == names
+    del workers
+    for thread in ours:
+        thread.join(timeout=60)
+        assert not thread.is_alive()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_starts_threads_of_its_own():
+    workers, done = Workers(2), []
+    workers.run(done.append, 4)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)  # ends a child that waits for its parent's threads
+        workers.run(done.append, 4)
+        os._exit(len(done))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 8
 
 
 def test_each_ticket_goes_to_one_thread():

@@ -12,6 +12,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
@@ -157,31 +158,38 @@ class Workers:
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        self._rounds: SimpleQueue[_Round | None] | None = None
+        self._starting = threading.Lock()
+        self._rounds: SimpleQueue[_Round | None] = SimpleQueue()
+        self._helpers = 0
         self._process = 0
 
     def run(self, task: Callable[[int], None], count: int) -> None:
         """Call ``task(0)`` to ``task(count - 1)``, in no particular order; an error in one of them is raised."""
         this = _Round(task, count)
-        helpers = max(min(self.threads, count) - 1, 0)
+        if min(self.threads, count) > 1:
+            self._start()
+        helpers = max(min(self._helpers, count - 1), 0)
         with one_blas_thread:
             for _ in range(helpers):
-                self._queue().put(this)
+                self._rounds.put(this)
             this.work()
             for _ in range(helpers):
                 this.ended.get()
         if this.error is not None:
             raise this.error
 
-    def _queue(self) -> SimpleQueue[_Round | None]:
-        """Where the threads look for work; they start with it, and end with this object."""
-        if self._rounds is None or self._process != os.getpid():  # a forked child has none of its parent's threads
-            queue: SimpleQueue[_Round | None] = SimpleQueue()
-            self._rounds, self._process = queue, os.getpid()
-            for number in range(1, self.threads):
-                threading.Thread(target=_help, args=(queue,), name=f"numpyvgg-{number}", daemon=True).start()
-                weakref.finalize(self, queue.put, None)
-        return self._rounds
+    def _start(self) -> None:
+        """Start the helpers, once, and as many as the system lets; they end with this object."""
+        with self._starting:
+            if self._process == os.getpid():  # a forked child has none of its parent's threads
+                return
+            self._rounds, self._helpers, self._process = SimpleQueue(), 0, os.getpid()
+            with suppress(RuntimeError):  # a browser's Python has no threads
+                for number in range(1, self.threads):
+                    name = f"numpyvgg-{number}"
+                    threading.Thread(target=_help, args=(self._rounds,), name=name, daemon=True).start()
+                    weakref.finalize(self, self._rounds.put, None)
+                    self._helpers = number
 
 
 class _Round:
