@@ -277,7 +277,7 @@ class Textbook:
     """
 
     #: All weights shall be arrays when a network is opened; the kernels rather read some from the file.
-    keeps = True
+    keeps_weights = True
 
     def prepare_conv(
         self,

@@ -25,6 +25,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -52,7 +53,7 @@ class Operations(Protocol):
     """What the forward pass is made of; `layers.Textbook` and the kernels are two implementations."""
 
     @property
-    def keeps(self) -> bool: ...
+    def keeps_weights(self) -> bool: ...
     def prepare_conv(self, weight: np.ndarray, bias: np.ndarray | None, *, pads: tuple[int, ...]) -> Any: ...
     def prepare_linear(self, weight: Any, bias: np.ndarray | None) -> Any: ...
     def conv2d(self, x: np.ndarray, conv: Any) -> np.ndarray: ...
@@ -95,7 +96,7 @@ class VGG:
             [conv for place, conv in convs.items() if place.startswith(f"conv{block}_")] for block in range(1, 6)
         ]
         self._fc_layers = [layer for layer in layers if layer.place.startswith("fc")]
-        self._fc = [self._prepare_linear(layer, operations.keeps) for layer in self._fc_layers]
+        self._fc = [self._prepare_linear(layer, operations.keeps_weights) for layer in self._fc_layers]
         self._passes = 0
         self._lock = threading.Lock()
         prepared = convs | {layer.place: fc for layer, fc in zip(self._fc_layers, self._fc, strict=True)}
@@ -125,8 +126,12 @@ class VGG:
         """
         with self._lock:
             self._passes += 1
-            if self._passes == 2 and not self._ops.keeps:  # else all are kept already
-                self._fc = [self._prepare_linear(layer, keep=True) for layer in self._fc_layers]
+            if self._passes == 2 and not self._ops.keeps_weights:
+                with suppress(MemoryError):  # they can still be read from the file
+                    self._fc = [
+                        self._prepare_linear(layer, keep=True) if layer.rows is not None else fc  # is kept already
+                        for layer, fc in zip(self._fc_layers, self._fc, strict=True)
+                    ]
             return self._fc
 
     @classmethod

@@ -22,6 +22,7 @@ Source: https://protobuf.dev/programming-guides/encoding/
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import struct
@@ -103,10 +104,11 @@ class Source:
 
     def give_back(self, start: int, end: int) -> None:
         """Let the map's pages go that lie in this range; whoever looks there again gets them again."""
-        if self._map is not None and hasattr(mmap, "MADV_DONTNEED"):  # Linux; elsewhere the system decides
+        if self._map is not None and hasattr(mmap, "MADV_DONTNEED"):  # where there is no such call, the system decides
             first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
             if end > first:
-                self._map.madvise(mmap.MADV_DONTNEED, first, end - first)
+                with contextlib.suppress(OSError):  # of a program that has locked its memory
+                    self._map.madvise(mmap.MADV_DONTNEED, first, end - first)
 
 
 class Message:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import subprocess
+import sys
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -15,6 +19,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from numpyvgg import VGG16, ArgumentError
 from numpyvgg.kernels import Kernels, winograd
+from numpyvgg.kernels.im2col import strips_of_rows
 from numpyvgg.kernels.threads import (
     Scratch,
     Tickets,
@@ -114,6 +119,23 @@ def test_winograds_points_need_no_rounding_and_amplify_that_of_the_sums_less_tha
     assert amplification(winograd.A_T, winograd.G, winograd.B_T) < amplification(*usual) / 2
     for exact in (winograd.A_T, winograd.B_T):
         assert (exact.astype(np.float32) == exact).all()
+
+
+@given(out_h=st.integers(1, 300), out_w=st.integers(1, 9000), taps=st.integers(1, 5000), filters=st.integers(1, 600))
+def test_strips_take_each_row_once_and_pairs_of_rows_together(out_h, out_w, taps, filters):
+    strips = sorted(strips_of_rows(out_h, out_w, taps, filters, 4), key=lambda rows: rows.start)
+    assert [row for rows in strips for row in range(rows.start, rows.stop)] == list(range(out_h))
+    assert all(rows.start < rows.stop and rows.start % 2 == 0 for rows in strips)
+
+
+@pytest.mark.parametrize("conv", ["im2col", "winograd"])
+@pytest.mark.parametrize("size", [(1, 64, 900), (2, 64, 500), (1, 64, 9000), (900, 64, 1)])
+def test_images_may_be_long_and_thin(conv, size):
+    height, channels, width = size
+    x, weight, bias = random_layer(5, 1, channels, 64, height, width)
+    ops, pads = Kernels(conv, threads=2), (1, 1, 1, 1)
+    y = ops.conv2d(x, ops.prepare_conv(weight, bias, pads=pads))
+    assert abs(y - conv2d(x, weight, bias, pads=pads)).max() < 1e-3
 
 
 @pytest.mark.parametrize("conv", ["im2col", "winograd"])
@@ -230,11 +252,35 @@ def test_a_network_answers_as_in_float64_and_alike_in_any_batch(conv, images):
 )
 def test_every_pass_gives_the_same_bits_though_the_first_reads_its_weights_from_the_file(layout, images, tmp_path):
     path = write_standin(tmp_path / "net.onnx", layout)
-    net = VGG16.from_onnx(path)
-    first, *others = (net(images[:2]) for _ in range(3))
-    assert {other.tobytes() for other in others} == {first.tobytes()}
-    assert dict(VGG16.from_onnx(path).trace(images[:2]))[net.layers[-1].name].tobytes() == first.tobytes()
-    np.testing.assert_allclose(first, VGG16.from_onnx(path, conv="textbook")(images[:2]), atol=1e-6)
+    wanted = VGG16.from_onnx(path, conv="textbook", dtype="float64")(images[:2])
+    for n in (1, 2):
+        for options in ({}, {"conv": "winograd"}, {"dtype": "float64"}):
+            net = VGG16.from_onnx(path, **options)
+            first, *others = (net(images[:n]) for _ in range(3))
+            assert {other.tobytes() for other in others} == {first.tobytes()}
+            assert dict(VGG16.from_onnx(path, **options).trace(images[:n]))["prob"].tobytes() == first.tobytes()
+            np.testing.assert_allclose(first, wanted[:n], atol=1e-6)
+
+
+def test_a_network_may_be_used_by_several_threads_from_its_first_pass_on(images, tmp_path):
+    net, answers = VGG16.from_onnx(write_standin(tmp_path / "net.onnx")), []
+    threads = [threading.Thread(target=lambda: answers.append(net(images[:1]).tobytes())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [net(images[:1]).tobytes()] * 4
+
+
+def test_weights_that_memory_has_no_room_for_are_read_from_the_file_again(images, tmp_path, monkeypatch):
+    net = VGG16.from_onnx(write_standin(tmp_path / "net.onnx"))
+    first = net(images[:1])
+
+    def no_room(layer: object, keep: bool) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(net, "_prepare_linear", no_room)
+    assert net(images[:1]).tobytes() == net(images[:1]).tobytes() == first.tobytes()
 
 
 def test_layers_say_how_they_run():
@@ -369,6 +415,48 @@ def test_a_forked_child_starts_threads_of_its_own():
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 8
 
 
+def test_a_forked_child_gets_the_blas_threads_that_its_parent_had_before():
+    before = blas_threads()
+    with one_blas_thread:
+        child = os.fork()
+        if child == 0:
+            os._exit(blas_threads() == before)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+
+
+def test_a_network_can_be_used_until_the_very_end_of_a_program():
+    program = """
+import atexit
+from numpyvgg.kernels.threads import Workers
+workers, done = Workers(2), []
+atexit.register(lambda: (workers.run(done.append, 9), print(sorted(done))))
+workers.run(lambda number: None, 9)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert ended.stdout.strip() == str(list(range(9)))
+
+
+def test_a_failed_task_keeps_no_arrays_alive():
+    class Array:
+        pass
+
+    array, workers = Array(), Workers(2)
+    watched = weakref.ref(array)
+
+    def fail(number: int, held: Array = array) -> None:
+        raise ZeroDivisionError
+
+    gc.disable()
+    try:
+        with pytest.raises(ZeroDivisionError) as caught:
+            workers.run(fail, 2)
+        del array, fail, caught
+        workers.run(lambda number: None, 2)  # by now the helpers have let go of the round before
+        assert watched() is None
+    finally:
+        gc.enable()
+
+
 def test_each_ticket_goes_to_one_thread():
     tickets, taken = Tickets(2000), [[] for _ in range(4)]
     threads = [threading.Thread(target=mine.extend, args=(tickets,)) for mine in taken]
@@ -378,6 +466,11 @@ def test_each_ticket_goes_to_one_thread():
         thread.join()
     assert sorted(number for mine in taken for number in mine) == list(range(2000))
     assert tickets.left == 0
+
+    some = Tickets(3)
+    assert next(some) == 0
+    some.close()
+    assert list(some) == []
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from make_standin import Layout, standin_model, write_standin
 from onnx import TensorProto, helper, numpy_helper
 
 from numpyvgg import ModelFormatError, NumpyVggError, UnsupportedModelError, read_onnx
-from numpyvgg.wire import bytes_field, integer_field, length_prefix, packed_varints, varint
+from numpyvgg.wire import Source, bytes_field, integer_field, length_prefix, packed_varints, varint
 
 TYPES = ["FLOAT", "DOUBLE", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "BOOL"]
 TYPES += ["FLOAT16", "COMPLEX64", "COMPLEX128"]
@@ -146,6 +146,17 @@ def test_rows_of_a_weight_can_be_read_a_few_at_a_time(storage, tmp_path):
         rows.read(first, some)
         np.testing.assert_array_equal(some, whole[first:last])
         rows.give_back()
+
+
+def test_a_program_that_has_locked_its_memory_reads_all_the_same(tmp_path):
+    class Locked:
+        def madvise(self, *arguments: int) -> None:
+            raise OSError(22, "Invalid argument")
+
+    (tmp_path / "bytes").write_bytes(bytes(range(256)) * 64)
+    source = Source.open(tmp_path / "bytes")
+    source._map = Locked()
+    assert source.copy(1, 9000).tobytes() == (bytes(range(256)) * 64)[1:9000]
 
 
 # ---------------------------------------------------------------------- graphs

@@ -44,6 +44,9 @@ class Kernels:
         An option has a value that does not exist.
     """
 
+    #: Fully connected weights may be read from the file, a block at a time, where a network is used but once.
+    keeps_weights = False
+
     def __init__(self, conv: str = "im2col", threads: int | None = None, dtype: np.dtype | str = "float32"):
         if conv not in METHODS:
             raise ArgumentError(f"conv={conv!r} does not exist; there are {' and '.join(map(repr, METHODS))}")
@@ -53,9 +56,6 @@ class Kernels:
         self._winograd = conv == "winograd"
         self._workers = Workers(threads or available_cores())
         self._scratch = Scratch()
-
-    #: Fully connected weights may be read from the file, a block at a time, where a network is used but once.
-    keeps = False
 
     def prepare_conv(
         self,

@@ -10,9 +10,9 @@ For a batch a block serves all images before the next is read, as one matrix pro
 memory, and wants more rows.
 
 **Weights in a file.** For a single image nothing is gained by keeping 411 MB: a block is copied from the file into a
-small array that stays in the core's cache, used, and let go (`Rows`). That also takes care of floats that a file holds
-at any byte, which NumPy would copy as a whole before each product. A network that is used again wants its weights as
-arrays; the copies of blocks cost it a third more time.
+small array (for one image, one that stays in the core's cache), used, and let go (`Rows`). That also takes care of
+floats that a file holds at any byte, which NumPy would copy as a whole before each product. A network that is used
+again wants its weights as arrays; the copies of blocks cost it a third more time.
 
 `np.dot` and not `np.matmul`: for such thin products only the former gives up the interpreter's lock.
 """
@@ -27,7 +27,7 @@ import numpy as np
 from .threads import Scratch, Workers
 
 BLOCK = 1 << 20  # bytes of weight in one block: half of a common L2, and large against the cost of a call
-ROWS = 256  # of a block that serves several images
+ROWS = 64  # of a block that serves several images
 
 
 class Rows(Protocol):

@@ -80,8 +80,7 @@ def strips_of_rows(out_h: int, out_w: int, taps: int, filters: int, itemsize: in
     """
     pixels = max(cache_bytes(2) // 2 // ((taps + filters) * itemsize), 672, 10**7 // (taps * filters))
     pairs, strips = -(-out_h // 2), -(-out_h * out_w // pixels)
-    if strips > 2:
-        strips = min(pairs, -(-strips // 4) * 4)
+    strips = min(pairs, strips if strips <= 2 else -(-strips // 4) * 4)
     ends = [min(2 * (pairs * i // strips), out_h) for i in range(strips + 1)]
     return sorted((slice(*pair) for pair in pairwise(ends)), key=lambda rows: rows.start - rows.stop)
 

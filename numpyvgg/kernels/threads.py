@@ -71,6 +71,15 @@ class _OneBlasThread:
         self._inside = 0
         self._libraries: list[Any] | None = None
         self._found: list[int] = []
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._leave_parent)
+
+    def _leave_parent(self) -> None:
+        """In a forked child none of the parent's threads is at work, nor will it ever leave."""
+        self._lock = threading.Lock()
+        if self._inside:
+            self._inside = 0
+            self._set(self._found)
 
     def __enter__(self) -> None:
         with self._lock:
@@ -117,7 +126,7 @@ class Scratch(threading.local):
         return memory[:count].view(dtype).reshape(shape)
 
     def rows(self, name: str, count: int, length: int, dtype: np.dtype) -> np.ndarray:
-        """The same, as rows that begin a cache line apart: at a power of two, all would fall on the same lines."""
+        """The same, as rows with a cache line between them: a power of two apart, all would fall on the same lines."""
         return self.array(name, (count, length + 64 // dtype.itemsize), dtype)[:, :length]
 
 
@@ -137,6 +146,11 @@ class Tickets:
                 raise StopIteration
             self._next += 1
             return self._next - 1
+
+    def close(self) -> None:
+        """Hand out no more."""
+        with self._lock:
+            self._next = self._count
 
     @property
     def left(self) -> int:
@@ -175,8 +189,12 @@ class Workers:
             this.work()
             for _ in range(helpers):
                 this.ended.get()
-        if this.error is not None:
-            raise this.error
+        error, this.error = this.error, None
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error  # which remembers this frame: with each holding the other, the round's arrays would live on
 
     def _start(self) -> None:
         """Start the helpers, once, and as many as the system lets; they end with this object."""
@@ -188,7 +206,7 @@ class Workers:
                 for number in range(1, self.threads):
                     name = f"numpyvgg-{number}"
                     threading.Thread(target=_help, args=(self._rounds,), name=name, daemon=True).start()
-                    weakref.finalize(self, self._rounds.put, None)
+                    weakref.finalize(self, self._rounds.put, None).atexit = False  # some work until the very end
                     self._helpers = number
 
 
@@ -209,7 +227,7 @@ class _Round:
                     return
                 self._task(number)
         except BaseException as error:
-            self.error = error
+            self.error = self.error or error
 
 
 def _help(rounds: SimpleQueue[_Round | None]) -> None:

@@ -31,6 +31,7 @@ panels. The bias comes after the pooling: it changes no order, and there are few
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -47,7 +48,10 @@ STRIP = 49 * 512  # tiles times channels of a strip: VGG's conv4_2 is one
 
 
 def _matrices() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A^T [4, 6], G [6, 3] and B^T [6, 6] of Cook and Toom for `POINTS`; see `numpyvgg.parity.winograd.transforms`."""
+    """A^T [4, 6], G [6, 3] and B^T [6, 6] of Cook and Toom for `POINTS`.
+
+    `numpyvgg.parity.winograd.transforms` makes the same by another way, so that one can be held to the other.
+    """
     a_t = np.hstack([np.vander(POINTS, 4, increasing=True).T, np.eye(4)[:, 3:]])
     g = np.vstack([np.vander(POINTS, 3, increasing=True), np.eye(3)[2:]])
     b_t = np.zeros((6, 6))
@@ -134,11 +138,16 @@ def convolve(x: np.ndarray, conv: WinogradConv, relu: bool, pool: bool, workers:
             strip.multiply(one, filters, target[images, rows, :, :, :, filters])
 
     def work(_: int) -> None:
-        for number in unclaimed:
-            compute(number)
-        for number in range(len(boxes)):
-            if panels_of[number].left > 1:  # enough to pay for transforming the tiles once more
+        try:
+            for number in unclaimed:
                 compute(number)
+            for number in range(len(boxes)):
+                if panels_of[number].left > 1:  # enough to pay for transforming the tiles once more
+                    compute(number)
+        except BaseException:
+            for tickets in (unclaimed, *panels_of):  # what the others do is in vain
+                tickets.close()
+            raise
 
     workers.run(work, workers.threads)
     clear_border(y)
@@ -152,43 +161,46 @@ class _Strip:
     """
 
     def __init__(
-        self,
-        conv: WinogradConv,
-        bands: tuple[int, ...],
-        tiles_w: int,
-        relu: bool,
-        pool: bool,
-        scratch: Scratch,
+        self, conv: WinogradConv, counts: tuple[int, ...], tiles_w: int, relu: bool, pool: bool, scratch: Scratch
     ) -> None:
         self.conv, self.relu = conv, relu
         _, _, channels, panel = conv.weight.shape
-        dtype, item = conv.weight.dtype, conv.weight.dtype.itemsize
-        images, rows = bands
-        tiles = images * rows * tiles_w
+        tiles = math.prod(counts) * tiles_w
         pieces = -(-tiles * channels * panel // SMALL)
         piece = -(-tiles // pieces)  # tiles in each of the products; the last may have room to spare
+        self._before_products(counts, tiles_w, scratch, pieces, piece)
+        self._after_products(counts, tiles_w, scratch, pieces, piece, pool)
 
-        of_band = (4 * tiles_w + 2) * channels
+    def _before_products(
+        self, counts: tuple[int, ...], tiles_w: int, scratch: Scratch, pieces: int, piece: int
+    ) -> None:
+        """Where `transform` reads and writes."""
+        images, rows = counts
+        channels, dtype = self.conv.channels, self.conv.weight.dtype
+        of_band, of_tiles = (4 * tiles_w + 2) * channels, images * rows * tiles_w * channels
+        strides = (of_band, rows * 6 * of_band, 6 * of_band, 4 * channels, channels, 1)
         self.rows = scratch.array("halfway", (images, rows, 6, of_band), dtype)  # transformed along H
         self.columns = np.ndarray(
-            (6, images, rows, tiles_w, 6, channels),
-            dtype,
-            self.rows,
-            strides=[of * item for of in (of_band, rows * 6 * of_band, 6 * of_band, 4 * channels, channels, 1)],
+            (6, images, rows, tiles_w, 6, channels), dtype, self.rows, strides=[of * dtype.itemsize for of in strides]
         )
         transformed = scratch.rows("transformed", 36, pieces * piece * channels, dtype)
-        transformed[:, tiles * channels :] = 0
-        tiled = transformed[:, : tiles * channels].reshape(6, 6, images, rows, tiles_w, channels)
+        transformed[:, of_tiles:] = 0
+        tiled = transformed[:, :of_tiles].reshape(6, 6, images, rows, tiles_w, channels)
         self.transformed = tiled.transpose(0, 2, 3, 4, 1, 5)
         self.operand = transformed.reshape(36, pieces, piece, channels)
 
-        of_tiles = tiles * panel
+    def _after_products(
+        self, counts: tuple[int, ...], tiles_w: int, scratch: Scratch, pieces: int, piece: int, pool: bool
+    ) -> None:
+        """Where `multiply` reads and writes; by then `rows` is no longer needed, and `halfway` takes its memory."""
+        panel, dtype = self.conv.weight.shape[3], self.conv.weight.dtype
+        of_tiles = math.prod(counts) * tiles_w * panel
         products = scratch.rows("products", 36, pieces * piece * panel, dtype)
         self.products = products.reshape(36, pieces, piece, panel)
         self.by_column = products[:, :of_tiles].reshape(6, 6, of_tiles).swapaxes(0, 1)
         self.halfway = scratch.rows("halfway", 24, of_tiles, dtype).reshape(4, 6, of_tiles)
         self.outputs = scratch.rows("outputs", 16, of_tiles, dtype).reshape(4, 4, of_tiles)
-        self.final = self.outputs.reshape(4, 4, images, rows, tiles_w, panel)
+        self.final = self.outputs.reshape(4, 4, *counts, tiles_w, panel)
         self.to_pool: list[tuple[np.ndarray, np.ndarray]] = []
         if pool:
             self.to_pool = [(self.final[0::2], self.final[1::2]), (self.final[0::2, 0::2], self.final[0::2, 1::2])]
