@@ -66,7 +66,9 @@ def installed(names: Sequence[str] | None = None) -> list[System]:
     for name in names:
         if not any(system.name.startswith(name) for system in here):
             known = ", ".join(repr(system.name) for system in here)
-            raise ArgumentError(f"no installed system is called {name!r}; there are {known}")
+            packages = {system.package for system in SYSTEMS if system.name.startswith(name)}
+            mend = f": pip install {' '.join(sorted(packages))}" if packages else ""
+            raise ArgumentError(f"no installed system is called {name!r}{mend}; there are {known}")
     return [system for system in here if any(system.name.startswith(name) for name in names)]
 
 

@@ -190,8 +190,9 @@ def read_onnx(model: str | os.PathLike[str] | bytes | SerializableModel) -> Onnx
     Parameters
     ----------
     model : path, bytes or onnx.ModelProto
-        A path is mapped into memory: opening 500 MB costs a millisecond and no memory. External data can only be
-        found from a path.
+        A path is mapped into memory: opening 500 MB costs a millisecond and no memory. While the model is in use the
+        file may be moved, replaced or deleted, but not written to or cut off: that would end the process. External
+        data can only be found from a path.
 
     Returns
     -------

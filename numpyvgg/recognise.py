@@ -152,7 +152,8 @@ class _Recogniser:
             self._add("prob", node)
         if self._peek() is not None:
             self.refuse(f"{self._peek()} follows the softmax")
-        return self.layers, input_shape
+        layers, self.layers = self.layers, []  # layers know this object by `load`: if it knew them, all would live on
+        return layers, input_shape
 
     def _input_shape(self) -> tuple[int, ...]:
         """The input's [C, H, W]; dimensions that the file leaves open are the published ones."""

@@ -49,6 +49,9 @@ def test_each_system_is_measured_in_turn_and_its_runs_are_kept(path, tmp_path):
         assert all(seconds > 0 for seconds in record["batch 1"] + record["batch 16"])
 
 
-def test_a_system_that_is_not_installed_is_named():
-    with pytest.raises(ArgumentError, match="no installed system is called 'tensorflow'"):
+def test_a_system_that_is_not_installed_is_named(monkeypatch):
+    with pytest.raises(ArgumentError, match="no installed system is called 'tensorflow'; there are"):
         installed(["tensorflow"])
+    monkeypatch.setattr("numpyvgg.bench.find_spec", lambda module: module == "numpyvgg")
+    with pytest.raises(ArgumentError, match="no installed system is called 'pytorch': pip install torch; there are"):
+        installed(["pytorch"])

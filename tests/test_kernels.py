@@ -296,8 +296,9 @@ def test_layers_say_how_they_run():
 def test_options_that_do_not_exist_are_turned_away():
     with pytest.raises(ArgumentError, match="conv='fft'"):
         VGG16.from_onnx(standin_model(), conv="fft")
-    with pytest.raises(ArgumentError, match="threads=0"):
-        VGG16.from_onnx(standin_model(), threads=0)
+    for threads in (0, -1, 1.5, "2"):
+        with pytest.raises(ArgumentError, match=f"threads={threads!r}"):
+            VGG16.from_onnx(standin_model(), threads=threads)
 
 
 # ---------------------------------------------------------------------- threads

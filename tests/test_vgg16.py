@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from make_standin import Layout, standin_model
+from make_standin import Layout, standin_model, write_standin
 from onnx import helper, numpy_helper
 
 from numpyvgg import VGG16, ArgumentError, UnsupportedModelError
@@ -161,6 +164,19 @@ def test_nothing_is_read_of_the_weights_before_they_are_needed():
     stored.array = lambda: pytest.fail("the weight was read")
     layers, input_shape = recognise(model)
     assert (len(layers), input_shape) == (37, (3, 224, 224))
+
+
+def test_a_network_that_is_let_go_leaves_its_file_at_once(tmp_path):
+    gc.disable()
+    try:
+        for conv in ("im2col", "winograd", "textbook"):
+            model = read_onnx(write_standin(tmp_path / "net.onnx"))
+            held, net = weakref.ref(model), VGG16.from_onnx(model, conv=conv)
+            net(np.zeros((1, 3, 224, 224), np.float32))
+            del model, net
+            assert held() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(

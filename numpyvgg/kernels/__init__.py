@@ -8,6 +8,7 @@ quarter of the multiplications), `fully_connected` (weights read once, at memory
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import numpy as np
 
@@ -50,8 +51,8 @@ class Kernels:
     def __init__(self, conv: str = "im2col", threads: int | None = None, dtype: np.dtype | str = "float32"):
         if conv not in METHODS:
             raise ArgumentError(f"conv={conv!r} does not exist; there are {' and '.join(map(repr, METHODS))}")
-        if threads is not None and threads < 1:
-            raise ArgumentError(f"threads={threads}: at least 1 is needed")
+        if threads is not None and not (isinstance(threads, Integral) and threads >= 1):
+            raise ArgumentError(f"threads={threads!r}: a whole number is needed, at least 1")
         self.dtype = np.dtype(dtype)
         self._winograd = conv == "winograd"
         self._workers = Workers(threads or available_cores())
