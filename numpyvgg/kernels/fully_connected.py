@@ -27,7 +27,7 @@ import numpy as np
 from .threads import Scratch, Workers
 
 BLOCK = 1 << 20  # bytes of weight in one block: half of a common L2, and large against the cost of a call
-ROWS = 64  # of a block that serves several images
+BATCH_ROWS = 64  # of weight in a block that serves several images
 
 
 class Rows(Protocol):
@@ -54,7 +54,7 @@ def linear(x: np.ndarray, fc: Linear, dtype: np.dtype, workers: Workers, scratch
     n, (outputs, inputs) = len(x), fc.weight.shape
     source = np.ascontiguousarray(x.reshape(n, inputs).T, dtype)  # [K, N]
     y = np.empty((outputs, n), dtype)
-    rows = max(1, BLOCK // (inputs * dtype.itemsize)) if n == 1 else ROWS
+    rows = max(1, BLOCK // (inputs * dtype.itemsize)) if n == 1 else BATCH_ROWS
 
     def block(number: int) -> None:
         part = slice(number * rows, min((number + 1) * rows, outputs))
