@@ -170,12 +170,14 @@ class StoredTensor:
 
     @property
     def _plain(self) -> bool:
-        """Whether memory has the numbers in the same form as the file."""
-        return self._span is not None and self._type != _BFLOAT16 and sys.byteorder == "little"
+        """Whether memory has the numbers, where they lie in one piece, in the same form as the file."""
+        return self._type != _BFLOAT16 and sys.byteorder == "little"
 
     def rows(self, shape: tuple[int, ...]) -> Rows | None:
         """The tensor as a matrix of that shape to be read row by row; None where its numbers have to be decoded."""
-        return Rows(self._source, self._span, shape, self._file_dtype) if self._plain and self._span else None
+        if self._span is None or not self._plain:
+            return None
+        return Rows(self._source, self._span, shape, self._file_dtype)
 
     def array(self) -> np.ndarray:
         """The tensor as a read-only array that NumPy can compute on: a view of the file where it can be one.

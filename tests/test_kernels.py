@@ -416,6 +416,7 @@ def test_a_forked_child_starts_threads_of_its_own():
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 8
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_forked_child_gets_the_blas_threads_that_its_parent_had_before():
     before = blas_threads()
     with one_blas_thread:

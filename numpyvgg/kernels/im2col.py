@@ -123,9 +123,8 @@ def convolve(x: np.ndarray, conv: Im2colConv, relu: bool, pool: bool, workers: W
         np.matmul(matrix.swapaxes(0, 1), weight, out=product.swapaxes(0, 1))
         product = product.reshape(len(window), out_w, -1)
         some = part if group == 1 else slice(None)
-        finish(
-            product, target[image, :, :, some], rows.start, None if conv.bias is None else conv.bias[some], relu, pool
-        )
+        bias = None if conv.bias is None else conv.bias[some]
+        finish(product, target[image, :, :, some], rows.start, bias, relu, pool)
 
     workers.run(strip, n * len(strips) * len(parts))
     clear_border(y)

@@ -223,11 +223,10 @@ class _Round:
         """Take tasks until none are left, or one has failed."""
         try:
             for number in self._numbers:
-                if self.error is not None:
-                    return
                 self._task(number)
         except BaseException as error:
             self.error = self.error or error
+            self._numbers.close()
 
 
 def _help(rounds: SimpleQueue[_Round | None]) -> None:

@@ -131,11 +131,10 @@ def convolve(x: np.ndarray, conv: WinogradConv, relu: bool, pool: bool, workers:
     def compute(number: int) -> None:
         images, rows = boxes[number]
         pixels = bands[images, rows]
-        strip = _Strip(conv, pixels.shape[:2], tiles_w, relu, pool, scratch)
+        strip = _Strip(conv, (*pixels.shape[:2], tiles_w), relu, pool, scratch)
         strip.transform(pixels)
         for one in panels_of[number]:
-            filters = slice(one * panel, (one + 1) * panel)
-            strip.multiply(one, filters, target[images, rows, :, :, :, filters])
+            strip.multiply(one, target[images, rows])
 
     def work(_: int) -> None:
         try:
@@ -155,29 +154,25 @@ def convolve(x: np.ndarray, conv: WinogradConv, relu: bool, pool: bool, workers:
 
 
 class _Strip:
-    """The arrays that some tiles pass through, in scratch memory that the next strip takes over.
+    """The arrays that a grid of tiles ``(images, rows, tilesW)`` passes through, in scratch memory that the next takes.
 
     Their last axis is as long as all tiles' channels, or filters, side by side.
     """
 
-    def __init__(
-        self, conv: WinogradConv, counts: tuple[int, ...], tiles_w: int, relu: bool, pool: bool, scratch: Scratch
-    ) -> None:
+    def __init__(self, conv: WinogradConv, grid: tuple[int, ...], relu: bool, pool: bool, scratch: Scratch) -> None:
         self.conv, self.relu = conv, relu
         _, _, channels, panel = conv.weight.shape
-        tiles = math.prod(counts) * tiles_w
+        tiles = math.prod(grid)
         pieces = -(-tiles * channels * panel // SMALL)
         piece = -(-tiles // pieces)  # tiles in each of the products; the last may have room to spare
-        self._before_products(counts, tiles_w, scratch, pieces, piece)
-        self._after_products(counts, tiles_w, scratch, pieces, piece, pool)
+        self._before_products(grid, pieces, piece, scratch)
+        self._after_products(grid, pieces, piece, pool, scratch)
 
-    def _before_products(
-        self, counts: tuple[int, ...], tiles_w: int, scratch: Scratch, pieces: int, piece: int
-    ) -> None:
+    def _before_products(self, grid: tuple[int, ...], pieces: int, piece: int, scratch: Scratch) -> None:
         """Where `transform` reads and writes."""
-        images, rows = counts
+        images, rows, tiles_w = grid
         channels, dtype = self.conv.channels, self.conv.weight.dtype
-        of_band, of_tiles = (4 * tiles_w + 2) * channels, images * rows * tiles_w * channels
+        of_band, of_tiles = (4 * tiles_w + 2) * channels, math.prod(grid) * channels
         strides = (of_band, rows * 6 * of_band, 6 * of_band, 4 * channels, channels, 1)
         self.rows = scratch.array("halfway", (images, rows, 6, of_band), dtype)  # transformed along H
         self.columns = np.ndarray(
@@ -185,22 +180,20 @@ class _Strip:
         )
         transformed = scratch.rows("transformed", 36, pieces * piece * channels, dtype)
         transformed[:, of_tiles:] = 0
-        tiled = transformed[:, :of_tiles].reshape(6, 6, images, rows, tiles_w, channels)
+        tiled = transformed[:, :of_tiles].reshape(6, 6, *grid, channels)
         self.transformed = tiled.transpose(0, 2, 3, 4, 1, 5)
         self.operand = transformed.reshape(36, pieces, piece, channels)
 
-    def _after_products(
-        self, counts: tuple[int, ...], tiles_w: int, scratch: Scratch, pieces: int, piece: int, pool: bool
-    ) -> None:
+    def _after_products(self, grid: tuple[int, ...], pieces: int, piece: int, pool: bool, scratch: Scratch) -> None:
         """Where `multiply` reads and writes; by then `rows` is no longer needed, and `halfway` takes its memory."""
         panel, dtype = self.conv.weight.shape[3], self.conv.weight.dtype
-        of_tiles = math.prod(counts) * tiles_w * panel
+        of_tiles = math.prod(grid) * panel
         products = scratch.rows("products", 36, pieces * piece * panel, dtype)
         self.products = products.reshape(36, pieces, piece, panel)
         self.by_column = products[:, :of_tiles].reshape(6, 6, of_tiles).swapaxes(0, 1)
         self.halfway = scratch.rows("halfway", 24, of_tiles, dtype).reshape(4, 6, of_tiles)
         self.outputs = scratch.rows("outputs", 16, of_tiles, dtype).reshape(4, 4, of_tiles)
-        self.final = self.outputs.reshape(4, 4, *counts, tiles_w, panel)
+        self.final = self.outputs.reshape(4, 4, *grid, panel)
         self.to_pool: list[tuple[np.ndarray, np.ndarray]] = []
         if pool:
             self.to_pool = [(self.final[0::2], self.final[1::2]), (self.final[0::2, 0::2], self.final[0::2, 1::2])]
@@ -212,8 +205,14 @@ class _Strip:
         np.matmul(self.conv.b_t, bands, out=self.rows)
         np.matmul(self.conv.b_t, self.columns, out=self.transformed)
 
-    def multiply(self, panel: int, filters: slice, target: np.ndarray) -> None:
-        """The products with one panel of filters, ``A^T [...] A`` of them, and what follows, to their place."""
+    def multiply(self, panel: int, target: np.ndarray) -> None:
+        """The products with one panel of filters, ``A^T [...] A`` of them, and what follows, to their place.
+
+        `target` is ``[images, rows, side, tilesW, side, M]``.
+        """
+        width = self.conv.weight.shape[3]
+        filters = slice(panel * width, (panel + 1) * width)
+        place = target[..., filters]
         np.matmul(self.operand, self.conv.weight[panel][:, None], out=self.products)
         np.matmul(self.conv.a_t, self.by_column, out=self.halfway.swapaxes(0, 1))
         np.matmul(self.conv.a_t, self.halfway, out=self.outputs)
@@ -222,9 +221,9 @@ class _Strip:
         if self.conv.bias is not None:
             np.add(self.final, self.conv.bias[filters], out=self.final)
         if self.relu:
-            np.maximum(self.placed, self.placed.dtype.type(0), out=target)
+            np.maximum(self.placed, self.placed.dtype.type(0), out=place)
         else:
-            np.copyto(target, self.placed)
+            np.copyto(place, self.placed)
 
 
 def _bands(source: np.ndarray, tiles_h: int) -> np.ndarray:
