@@ -9,10 +9,10 @@ from .errors import (
     NumpyVggError,
     UnsupportedModelError,
 )
-from .onnx_file import OnnxModel, read_onnx
-from .predictor import Prediction, Predictor, predict
+from .files.onnx import OnnxModel, read_onnx
+from .photo.predictor import Prediction, Predictor, predict
 from .session import InferenceSession, SessionOptions
-from .vgg16 import VGG, VGG16
+from .vgg.network import VGG, VGG16
 
 __all__ = [
     "VGG",

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from make_standin import Layout, write_standin
 
-from numpyvgg.cache import cache_folder
-from numpyvgg.dex import load_image, to_tensor
+from numpyvgg.files.cache import cache_folder
+from numpyvgg.photo.images import load_image, to_tensor
 from numpyvgg.text import table
 
 PORTRAIT = Path(__file__).parents[1] / "numpyvgg" / "data" / "eileen_collins.jpg"

@@ -10,7 +10,7 @@ import pytest
 from make_standin import write_standin
 from test_cli import numpyvgg
 
-from numpyvgg.bench import installed, variant
+from numpyvgg.bench.measure import installed, variant
 from numpyvgg.errors import ArgumentError
 
 
@@ -52,6 +52,6 @@ def test_each_system_is_measured_in_turn_and_its_runs_are_kept(path, tmp_path):
 def test_a_system_that_is_not_installed_is_named(monkeypatch):
     with pytest.raises(ArgumentError, match="no installed system is called 'tensorflow'; there are"):
         installed(["tensorflow"])
-    monkeypatch.setattr("numpyvgg.bench.find_spec", lambda module: module == "numpyvgg")
+    monkeypatch.setattr("numpyvgg.bench.measure.find_spec", lambda module: module == "numpyvgg")
     with pytest.raises(ArgumentError, match="no installed system is called 'pytorch': pip install torch; there are"):
         installed(["pytorch"])

@@ -13,9 +13,10 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from make_standin import standin_model
 
 from numpyvgg import VGG, VGG16, ModelFormatError, UnsupportedModelError, cli
-from numpyvgg.caffe_file import is_caffe, read_caffe, read_model
-from numpyvgg.recognise import CONFIGURATIONS, recognise
-from numpyvgg.standin import standin_weights
+from numpyvgg.files.caffe import is_caffe, read_caffe, read_model
+from numpyvgg.vgg.layer import CONFIGURATIONS
+from numpyvgg.vgg.recognise import recognise
+from numpyvgg.vgg.standin import standin_weights
 
 # What the tests need of caffe.proto: message -> {field: (number, type, repeated)}
 FIELDS = {

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from numpyvgg.dex import Age, Gender, Ranking, answer, load_image, to_tensor
 from numpyvgg.errors import ArgumentError, ImageError, NumpyVggError
+from numpyvgg.photo.answers import Age, Gender, Ranking, answer
+from numpyvgg.photo.images import load_image, to_tensor
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 

@@ -19,8 +19,8 @@ from conftest import PORTRAIT
 from make_notebook import blocks, examples, notebook
 
 from numpyvgg.cli import main
-from numpyvgg.dex import load_image, to_tensor
-from numpyvgg.standin import write_standin
+from numpyvgg.photo.images import load_image, to_tensor
+from numpyvgg.vgg.standin import write_standin
 
 ROOT = Path(__file__).parents[1]
 WALKTHROUGH = ROOT / "docs" / "walkthrough.md"
@@ -72,7 +72,7 @@ def test_every_command_shown_is_one_that_there_is(page, monkeypatch):
         for command in re.split(r"&&|[|;<>\n]", block.code):
             words = shlex.split(command.removeprefix("$ "), comments=True)
             if words[:1] == ["numpyvgg"] and len(words) > 1:
-                module = importlib.import_module(f"numpyvgg.commands.{words[1]}")
+                module = importlib.import_module(f"numpyvgg.cli.{words[1]}")
                 monkeypatch.setattr(module, "run", lambda args: seen.append(args) or 0)
                 assert main(words[1:]) == 0
 

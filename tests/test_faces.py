@@ -15,12 +15,14 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image, ImageDraw
 
-from numpyvgg import cli, faces
-from numpyvgg.dex import load_image
-from numpyvgg.draw import BOX, draw_faces, label
+from numpyvgg import cli
 from numpyvgg.errors import ImageError, MissingExtraError, UnsupportedModelError
-from numpyvgg.faces import CascadeDetector, Face, UltraFaceDetector, align_faces, upright
-from numpyvgg.predictor import Predictor
+from numpyvgg.photo.draw import BOX, draw_faces, label
+from numpyvgg.photo.faces.detectors import CascadeDetector, UltraFaceDetector
+from numpyvgg.photo.faces.geometry import upright
+from numpyvgg.photo.faces.search import COARSE_ANGLES, DEX_ANGLES, Face, align_faces
+from numpyvgg.photo.images import load_image
+from numpyvgg.photo.predictor import Predictor
 
 PORTRAIT = Path(__file__).parents[1] / "numpyvgg" / "data" / "eileen_collins.jpg"
 HOPPER = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"  # US Navy, public domain
@@ -205,10 +207,10 @@ def test_a_large_photograph_is_searched_on_a_copy_of_bounded_size() -> None:
         return np.empty((0, 4)), np.empty(0)
 
     align_faces(np.zeros((1500, 2000, 3), np.uint8), detector)
-    assert len(shapes) == len(faces.COARSE_ANGLES)
+    assert len(shapes) == len(COARSE_ANGLES)
     assert max(max(shape) for shape in shapes) <= np.hypot(640, 480) + 1
     shapes.clear()
-    align_faces(np.zeros((150, 200, 3), np.uint8), detector, angles=faces.DEX_ANGLES, working_size=None)
+    align_faces(np.zeros((150, 200, 3), np.uint8), detector, angles=DEX_ANGLES, working_size=None)
     assert len(shapes) == 28
 
 

@@ -16,7 +16,7 @@ import pytest
 from make_standin import NO_OPS, Layout, standin_model, write_standin
 
 from numpyvgg import VGG, VGG16, InferenceSession, UnsupportedModelError
-from numpyvgg.recognise import CONFIGURATIONS
+from numpyvgg.vgg.layer import CONFIGURATIONS
 
 LIMIT = 5e-6  # of any probability
 

@@ -15,7 +15,7 @@ from make_standin import Layout, standin_model, write_standin
 from onnx import TensorProto, helper, numpy_helper
 
 from numpyvgg import ModelFormatError, NumpyVggError, UnsupportedModelError, read_onnx
-from numpyvgg.wire import Source, bytes_field, integer_field, length_prefix, packed_varints, varint
+from numpyvgg.files.wire import Source, bytes_field, integer_field, length_prefix, packed_varints, varint
 
 TYPES = ["FLOAT", "DOUBLE", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "BOOL"]
 TYPES += ["FLOAT16", "COMPLEX64", "COMPLEX128"]

@@ -23,7 +23,6 @@ from PIL import Image
 
 from numpyvgg import layers, read_onnx
 from numpyvgg.cli import main
-from numpyvgg.dex import to_tensor
 from numpyvgg.errors import ArgumentError, ModelFormatError, UnsupportedModelError
 from numpyvgg.parity import assert_parity, compare
 from numpyvgg.parity.bounds import FAILURE, chance_lambda, softmax_bound, sum_bound
@@ -32,7 +31,9 @@ from numpyvgg.parity.runtimes import open_runtime, with_all_outputs
 from numpyvgg.parity.table import failure_text, parity_records, parity_table
 from numpyvgg.parity.winograd import bound as winograd_bound
 from numpyvgg.parity.winograd import transforms
-from numpyvgg.vgg16 import VGG16, recognise
+from numpyvgg.photo.images import to_tensor
+from numpyvgg.vgg.network import VGG16
+from numpyvgg.vgg.recognise import recognise
 
 F32 = np.dtype(np.float32)
 

@@ -19,9 +19,10 @@ from test_zoo import files, published  # noqa: F401  (fixtures)
 
 import numpyvgg
 from numpyvgg import ArgumentError, FetchError, Predictor, cli, zoo
-from numpyvgg.commands.predict import age_chart, find_images
-from numpyvgg.dex import answer, load_image, to_tensor
-from numpyvgg.predictor import default_models
+from numpyvgg.cli.predict import age_chart, find_images
+from numpyvgg.photo.answers import answer
+from numpyvgg.photo.images import load_image, to_tensor
+from numpyvgg.photo.predictor import default_models
 
 
 @pytest.fixture(scope="module")

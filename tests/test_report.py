@@ -14,10 +14,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from numpyvgg import VGG
 from numpyvgg.cli import main
-from numpyvgg.dex import load_image, to_tensor
 from numpyvgg.errors import ArgumentError
-from numpyvgg.faces import Face
 from numpyvgg.layers import conv2d, linear, max_pool, relu, softmax
+from numpyvgg.photo.faces.search import Face
+from numpyvgg.photo.images import load_image, to_tensor
 from numpyvgg.report import ReceptiveField, explain, watch
 from numpyvgg.report.explanation import histogram
 from numpyvgg.report.gradients import backward, grad_cam, max_pool_backward, relu_backward, score, score_gradient
@@ -293,8 +293,8 @@ def test_the_command_writes_a_page(small_path, tmp_path, capsys):
 def test_the_command_finds_the_face_and_explains_its_crop(small_path, tmp_path, monkeypatch):
     corners = np.array([[180.0, 80.0], [300.0, 80.0], [300.0, 200.0], [180.0, 200.0]])
     found = [Face(np.full((224, 224, 3), 7, np.uint8), 0.0, corners, score=1.0)]
-    monkeypatch.setattr("numpyvgg.commands.explain.load_detector", lambda name: None)
-    monkeypatch.setattr("numpyvgg.commands.explain.align_faces", lambda photograph, detector: found)
+    monkeypatch.setattr("numpyvgg.cli.explain.load_detector", lambda name: None)
+    monkeypatch.setattr("numpyvgg.cli.explain.align_faces", lambda photograph, detector: found)
     output = tmp_path / "report.html"
     assert main(["explain", str(PORTRAIT), "--faces", "--model", str(small_path), "-o", str(output)]) == 0
     assert 'points="180.0,80.0 ' in output.read_text("utf-8")

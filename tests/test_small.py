@@ -13,8 +13,8 @@ from PIL import Image
 
 import numpyvgg
 from numpyvgg import cli
-from numpyvgg.dex import load_image
-from numpyvgg.small import MEANS, SMALL, YEARS, models_folder
+from numpyvgg.photo.images import load_image
+from numpyvgg.photo.small import MEANS, SMALL, YEARS, models_folder
 
 #: where dlib's detector sees the face of the portrait
 FACE = (179, 83, 266, 170)

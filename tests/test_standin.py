@@ -16,8 +16,8 @@ from make_standin import NO_OPS, Layout, standin_model, write_standin
 from onnx import numpy_helper
 from PIL import Image
 
-from numpyvgg.standin import layer_shapes, standin_weights
-from numpyvgg.standin import write_standin as write_without_onnx
+from numpyvgg.vgg.standin import layer_shapes, standin_weights
+from numpyvgg.vgg.standin import write_standin as write_without_onnx
 
 MODERN = Layout(opset=22, storage="raw", initializers_as_inputs=False, no_ops=(), ceil_mode=False, auto_pad=False)
 

@@ -13,8 +13,8 @@ from make_standin import Layout, standin_model, write_standin
 from onnx import helper, numpy_helper
 
 from numpyvgg import VGG16, ArgumentError, UnsupportedModelError
-from numpyvgg.onnx_file import read_onnx
-from numpyvgg.recognise import recognise
+from numpyvgg.files.onnx import read_onnx
+from numpyvgg.vgg.recognise import recognise
 
 
 def runtime_session(model) -> onnxruntime.InferenceSession:

@@ -20,7 +20,9 @@ import pytest
 
 from numpyvgg import cli, zoo
 from numpyvgg.errors import ArgumentError, FetchError, MissingExtraError
-from numpyvgg.standin import write_standin
+from numpyvgg.files.cache import cache_folder
+from numpyvgg.vgg.standin import write_standin
+from numpyvgg.zoo import download, registry
 
 #: The Git LFS pointers in the ONNX model zoo's repository, folder validated/vision/body_analysis/age_gender/models
 LFS_POINTERS = {
@@ -165,7 +167,8 @@ def published(files, monkeypatch, tmp_path):
         name: dataclasses.replace(network, size=len(files[name]), sha256=hashlib.sha256(files[name]).hexdigest())
         for name, network in zoo.PUBLISHED.items()
     }
-    monkeypatch.setattr(zoo, "PUBLISHED", small)
+    for name, network in small.items():
+        monkeypatch.setitem(zoo.PUBLISHED, name, network)
     monkeypatch.setenv("NUMPYVGG_CACHE", str(tmp_path / "cache"))
     return files
 
@@ -173,7 +176,7 @@ def published(files, monkeypatch, tmp_path):
 @pytest.fixture
 def serve(server, monkeypatch):
     """Let the sources be served in the given manners."""
-    return lambda *manners: monkeypatch.setattr(zoo, "SOURCES", [server.source(manner) for manner in manners])
+    return lambda *manners: monkeypatch.setattr(registry, "SOURCES", [server.source(manner) for manner in manners])
 
 
 NAME = "age-imdb-wiki"
@@ -228,7 +231,7 @@ def test_a_file_arrives_whole_from_the_first_source_that_has_it(manners, publish
 def test_the_message_says_what_happened_at_each_source_and_nothing_gets_the_final_name(
     manner, reason, published, serve, server, monkeypatch
 ):
-    monkeypatch.setattr(zoo, "TIMEOUT", 0.2)
+    monkeypatch.setattr(download, "TIMEOUT", 0.2)
     serve(manner, manner)
     with pytest.raises(FetchError) as error:
         zoo.fetch(NAME)
@@ -240,7 +243,7 @@ def test_the_message_says_what_happened_at_each_source_and_nothing_gets_the_fina
 
 
 def test_a_machine_that_is_offline_is_told_so_in_one_line(published, monkeypatch, capsys):
-    monkeypatch.setattr(zoo, "SOURCES", ["http://127.0.0.1:9/{file}"])  # port 9, discard: nobody listens
+    monkeypatch.setattr(registry, "SOURCES", ["http://127.0.0.1:9/{file}"])  # port 9, discard: nobody listens
     assert cli.main(["fetch", NAME]) == 2
     captured = capsys.readouterr()
     assert "no connection" in captured.err
@@ -275,12 +278,13 @@ def test_a_part_of_something_else_is_thrown_away_and_fetched_anew(published, ser
 SUBPROCESS = """
 import dataclasses, sys
 from numpyvgg import cli, zoo
+from numpyvgg.zoo import registry
 name, source, size, sha256, *limit = sys.argv[1:]
 if limit:
     import resource, signal
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit[0]), int(limit[0])))
-zoo.SOURCES = [source]
+registry.SOURCES = [source]
 zoo.PUBLISHED[name] = dataclasses.replace(zoo.PUBLISHED[name], size=int(size), sha256=sha256)
 sys.exit(cli.main(["fetch", name]))
 """
@@ -413,6 +417,6 @@ def test_models_tells_what_is_here_and_where(published, serve, capsys):
 
 def test_the_cache_is_the_platforms_own_folder_unless_said_otherwise(monkeypatch, tmp_path):
     monkeypatch.setenv("NUMPYVGG_CACHE", str(tmp_path))
-    assert zoo.cache_folder() == tmp_path
+    assert cache_folder() == tmp_path
     monkeypatch.delenv("NUMPYVGG_CACHE")
-    assert zoo.cache_folder() == platformdirs.user_cache_path("numpyvgg", appauthor=False)
+    assert cache_folder() == platformdirs.user_cache_path("numpyvgg", appauthor=False)

@@ -15,7 +15,7 @@ import skimage.data
 from PIL import Image
 
 from numpyvgg import VGG
-from numpyvgg.dex import load_image, to_tensor
+from numpyvgg.photo.images import load_image, to_tensor
 from numpyvgg.text import table
 
 Run = Callable[[np.ndarray], np.ndarray]

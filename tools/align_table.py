@@ -19,8 +19,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 import numpyvgg
-from numpyvgg.dex import load_image
-from numpyvgg.faces import COARSE_ANGLES, DEX_ANGLES, CascadeDetector, Face, align_faces
+from numpyvgg.photo.faces.detectors import CascadeDetector
+from numpyvgg.photo.faces.search import COARSE_ANGLES, DEX_ANGLES, Face, align_faces
+from numpyvgg.photo.images import load_image
 
 PORTRAIT = Path(numpyvgg.__file__).parent / "data" / "eileen_collins.jpg"
 EYES = (202.5, 101.0, 246.8, 103.3)

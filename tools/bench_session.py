@@ -25,8 +25,8 @@ import onnx
 from make_standin import Layout, write_standin
 from onnx import TensorProto, helper
 
-from numpyvgg.cache import cache_folder
-from numpyvgg.small import SMALL, models_folder
+from numpyvgg.files.cache import cache_folder
+from numpyvgg.photo.small import SMALL, models_folder
 from numpyvgg.text import table
 
 SYSTEMS = ("numpyvgg", "onnxruntime", "onnx.reference")

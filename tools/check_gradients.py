@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from numpyvgg import VGG
-from numpyvgg.dex import load_image, to_tensor
+from numpyvgg.photo.images import load_image, to_tensor
 from numpyvgg.report import watch
 from numpyvgg.report.gradients import backward
 from numpyvgg.text import table

@@ -20,7 +20,7 @@ import onnx
 import torch
 from torch import nn
 
-from numpyvgg.recognise import CONFIGURATIONS
+from numpyvgg.vgg.layer import CONFIGURATIONS
 
 FILTERS = (4, 8, 16, 32, 32)
 UNITS = 64

@@ -20,7 +20,7 @@ def modules() -> list[str]:
     found = [module.name for module in pkgutil.walk_packages(numpyvgg.__path__, "numpyvgg.")]
     return [
         "numpyvgg",
-        *(name for name in found if "__main__" not in name and not name.startswith("numpyvgg.commands")),
+        *(name for name in found if "__main__" not in name and not name.startswith("numpyvgg.cli")),
     ]
 
 

@@ -1,7 +1,7 @@
 """Write stand-in networks with the `onnx` package, in every layout that converters and exporters produce.
 
-The weights come from `numpyvgg.standin`; how they are written down is this tool's business, and `onnx.checker` has the
-last word on each file. Tests import `Layout` and `standin_model` and use small widths:
+The weights come from `numpyvgg.vgg.standin`; how they are written down is this tool's business, and `onnx.checker` has
+the last word on each file. Tests import `Layout` and `standin_model` and use small widths:
 
     python tools/make_standin.py age.onnx                                # the published networks' layout
     python tools/make_standin.py small.onnx --width 0.125 --opset 22 --storage raw --no-initializers-as-inputs
@@ -20,9 +20,9 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
-from numpyvgg.recognise import CONFIGURATIONS
-from numpyvgg.standin import standin_weights
-from numpyvgg.wire import length_prefix
+from numpyvgg.files.wire import length_prefix
+from numpyvgg.vgg.layer import CONFIGURATIONS
+from numpyvgg.vgg.standin import standin_weights
 
 NO_OPS = ("Dropout", "Reshape", "Pad", "Identity")
 STORAGES = ("float_data", "raw", "external")
@@ -177,14 +177,14 @@ def standin_model(
     classes: int = 101,
     seed: int = 0,
 ) -> ModelProto:
-    """A VGG with the weights of `numpyvgg.standin.standin_weights`, written down in `layout`.
+    """A VGG with the weights of `numpyvgg.vgg.standin.standin_weights`, written down in `layout`.
 
     Parameters
     ----------
     layout : Layout, optional
         How it is written down; external data is decided by `write_standin`, for it needs a folder.
     configuration, width, classes, seed
-        As in `numpyvgg.standin.standin_weights`.
+        As in `numpyvgg.vgg.standin.standin_weights`.
 
     Returns
     -------

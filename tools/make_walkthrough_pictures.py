@@ -17,8 +17,9 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from numpyvgg import VGG16
-from numpyvgg.dex import answer, load_image, to_tensor
-from numpyvgg.standin import write_standin
+from numpyvgg.photo.answers import answer
+from numpyvgg.photo.images import load_image, to_tensor
+from numpyvgg.vgg.standin import write_standin
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "walkthrough"

@@ -31,7 +31,7 @@ BATCH_ROWS = 64  # of weight in a block that serves several images
 
 
 class Rows(Protocol):
-    """A matrix that lies elsewhere, such as in a file: `numpyvgg.onnx_tensor.Rows`."""
+    """A matrix that lies elsewhere, such as in a file: `numpyvgg.files.tensor.Rows`."""
 
     shape: tuple[int, ...]
     dtype: np.dtype

@@ -11,8 +11,8 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import ArgumentError
-from ..onnx_file import Node, OnnxModel, SerializableModel, read_onnx
-from ..session import InferenceSession
+from ..files.onnx import Node, OnnxModel, SerializableModel, read_onnx
+from ..session.inference import InferenceSession
 from .graph import Graph
 from .judge import Input, Judgement, Value, judge
 from .operations import operation

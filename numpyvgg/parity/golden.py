@@ -24,9 +24,9 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import ArgumentError, ModelFormatError
-from ..onnx_file import OnnxModel, read_onnx
-from ..onnx_tensor import StoredTensor
-from ..wire import Message, Source, bytes_field, integer_field, packed_varints
+from ..files.onnx import OnnxModel, read_onnx
+from ..files.tensor import StoredTensor
+from ..files.wire import Message, Source, bytes_field, integer_field, packed_varints
 from .compare import ModelLike
 from .graph import Graph
 from .operations import operation

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, UnsupportedModelError
-from ..onnx_file import Node, OnnxModel, constant_value
-from ..vgg16 import recognise
+from ..files.onnx import Node, OnnxModel, constant_value
+from ..vgg.recognise import recognise
 from .operations import forward, operation
 
 

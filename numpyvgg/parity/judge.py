@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..onnx_file import Node, OnnxModel
+from ..files.onnx import Node, OnnxModel
 from . import winograd
 from .bounds import Bound, softmax_bound, sum_bound
 from .operations import Operation, forward, magnitude, operation, winograd_pads

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, MissingExtraError, NumpyVggError
-from ..onnx_file import OnnxModel
-from ..wire import Source, bytes_field, integer_field
+from ..files.onnx import OnnxModel
+from ..files.wire import Source, bytes_field, integer_field
 from .compare import Runtime
 from .graph import Graph
 from .operations import operation

@@ -14,17 +14,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..dex import Answer, answer, load_image, to_tensor
 from ..layers import softmax
-from ..recognise import Layer
-from ..vgg16 import VGG
+from ..photo.answers import Answer, answer
+from ..photo.images import load_image, to_tensor
+from ..vgg.layer import Layer
+from ..vgg.network import VGG
 from .gradients import backward, grad_cam
 from .occlusion import occlusion
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ..faces import Face
+    from ..photo.faces.search import Face
 
 MAPS = 16  # feature maps shown of each layer
 BINS = 48
@@ -171,10 +172,10 @@ def explain(
     ----------
     net : VGG
     image : path, Pillow image, or ndarray of uint8 in RGB order
-        The photograph; see `numpyvgg.dex.load_image`.
+        The photograph; see `numpyvgg.photo.images.load_image`.
     face : Face, optional
-        A face found in it by `numpyvgg.faces.align_faces`; its crop enters the network, with its margin. Without one
-        the whole photograph does.
+        A face found in it by `photo.faces.search.align_faces`; its crop enters the network, with its margin. Without
+        one the whole photograph does.
     channels : {"bgr", "rgb"}
         The order that the network was trained with.
 

@@ -23,7 +23,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..vgg16 import VGG
+from ..vgg.network import VGG
 
 
 def linear_backward(dy: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from tqdm import tqdm
 
-from ..vgg16 import VGG
+from ..vgg.network import VGG
 from .gradients import score
 
 PATCH, STRIDE = 64, 32  # pixels of 224: six places along each side

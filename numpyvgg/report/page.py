@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from ..dex import Age, Gender
 from ..errors import ArgumentError, MissingExtraError
-from ..recognise import Layer
+from ..photo.answers import Age, Gender
 from ..text import human_bytes
+from ..vgg.layer import Layer
 from .explanation import Explanation, LayerView
 from .occlusion import spread
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..dex import Age, Answer
+from ..photo.answers import Age, Answer
 from ..text import bar_chart, human_bytes, shape_text, sparkline, table
 from .explanation import LayerView
 

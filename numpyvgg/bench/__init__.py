@@ -1,0 +1,1 @@
+"""This package against the compiled runtimes: `measure` alternates, `worker` is the measured process."""

@@ -1,0 +1,62 @@
+"""Find the faces in photographs, turn them upright, and write them as the networks' input."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from PIL import Image
+from tqdm import tqdm
+
+from ..errors import ArgumentError, ImageError
+from ..photo.faces.detectors import DETECTOR_HELP, load_detector
+from ..photo.faces.search import Face, align_faces
+from .predict import find_images
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("images", metavar="IMAGE", nargs="+", help="photographs, folders or globs")
+    parser.add_argument("-o", "--output", metavar="DIR", type=Path, required=True, help="folder for the crops")
+    parser.add_argument("--detector", metavar="NAME|PATH", default="cascade", help=DETECTOR_HELP)
+
+
+def run(args: argparse.Namespace) -> int:
+    paths = find_images(args.images)
+    stems = _stems(paths)
+    detector = load_detector(args.detector)
+    unreadable = 0
+    for path, stem in tqdm(list(zip(paths, stems, strict=True)), unit="image", disable=None):
+        try:
+            faces = align_faces(path, detector)
+        except ImageError as error:
+            unreadable += 1
+            tqdm.write(f"numpyvgg: {error}", file=sys.stderr)
+            continue
+        for number, face in enumerate(faces, start=1):
+            crop = args.output / f"{stem}-{number}.png"
+            _write(crop, face)
+            which = f"face {number} of {len(faces)}, " if face.found else ""
+            tqdm.write(f"{path}: {which}{face}: {crop}")
+    if unreadable:
+        print(f"numpyvgg: {unreadable} of {len(paths)} images could not be read", file=sys.stderr)
+    return 1 if unreadable else 0
+
+
+def _stems(paths: list[str]) -> list[str]:
+    """The names of the crops; two photographs of one name would overwrite each other's."""
+    first: dict[str, str] = {}
+    for path in paths:
+        stem = Path(path).stem
+        if stem in first:
+            raise ArgumentError(f"{first[stem]} and {path} would both be {stem}-1.png: align them into two folders")
+        first[stem] = path
+    return list(first)
+
+
+def _write(path: Path, face: Face) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(face.crop).save(path)
+    except OSError as error:
+        raise ArgumentError(f"{path}: cannot be written: {error.strerror or error}") from None

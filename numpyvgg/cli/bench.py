@@ -1,0 +1,62 @@
+"""Measure this package against the other systems that are installed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from ..bench.measure import installed, measure, rows
+from ..errors import ArgumentError, MissingExtraError
+from ..files.onnx import read_onnx
+from ..kernels.threads import available_cores
+from ..text import table
+from ..vgg.recognise import recognise
+from ..zoo import find
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="NAME|PATH", help="a VGG network in an ONNX file")
+    parser.add_argument("--systems", metavar="NAME", nargs="+", help="beginnings of names; all that are installed")
+    parser.add_argument("--threads", type=int, default=available_cores(), help="for every system; default: all cores")
+    parser.add_argument("--rounds", type=int, default=7, help="how often each system has its turn (7)")
+    parser.add_argument("--json", metavar="FILE", help="also write every measured time here")
+
+
+def run(args: argparse.Namespace) -> int:
+    args.path = str(find(args.path))
+    recognise(read_onnx(args.path))  # what is no VGG network is turned away here, not by each system
+    if args.threads < 1 or args.rounds < 1:
+        raise ArgumentError("--threads and --rounds are at least 1")
+    systems = installed(args.systems)
+    if any(system.package != "numpyvgg" for system in systems) and not find_spec("onnx"):
+        raise MissingExtraError("the others run on copies that onnx makes: pip install onnx, or --systems numpyvgg")
+    if args.json:
+        _check_writable(Path(args.json))
+    result = measure(args.path, systems, args.threads, args.rounds, progress=_show)
+    _show("")
+    machine = result["machine"]
+    print(f"{machine['date']}, {machine['cpu']}, {args.threads} threads, float32; medians of alternating runs")
+    kernels = {record["blas"] for record in result["systems"].values() if record["blas"]}
+    print(f"Python {machine['python']}, NumPy {machine['numpy']}; BLAS: {'; '.join(sorted(kernels))}")
+    header, lines = rows(result)
+    print(table(header, lines, "<>>>>>>>"))
+    if args.json:
+        Path(args.json).write_text(json.dumps(result, indent=1))
+    return 0
+
+
+def _check_writable(path: Path) -> None:
+    """Find out before the minutes of measuring, not after."""
+    try:
+        path.open("a").close()
+    except OSError as error:
+        raise ArgumentError(f"--json {path}: cannot be written: {error.strerror}") from None
+
+
+def _show(text: str) -> None:
+    """What is being measured, on one line of a terminal."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)

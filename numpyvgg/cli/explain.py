@@ -1,0 +1,109 @@
+"""Show what each layer makes of a photograph and where the answer comes from."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import ArgumentError
+from ..files.cache import written_whole
+from ..files.onnx import OnnxModel
+from ..photo.answers import answer
+from ..photo.faces.detectors import DETECTOR_HELP, load_detector
+from ..photo.faces.search import Face, align_faces
+from ..photo.images import CHANNELS, load_image, to_tensor
+from ..photo.predictor import DEX_MODELS
+from ..report import explain, watch
+from ..report.terminal import answer_chart, layer_table
+from ..text import human_bytes
+from ..vgg.network import VGG
+from ..zoo import PUBLISHED, open_model, require
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_STANDIN = (
+    "These weights are random: the network is a stand-in of the published one's shape. The pictures show how it "
+    "computes; its answers mean nothing."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("image", metavar="IMAGE", help="a photograph cropped to the face")
+    parser.add_argument("--faces", action="store_true", help="a photograph not cropped: find the largest face first")
+    parser.add_argument("--detector", metavar="NAME|PATH", help=f"with --faces: {DETECTOR_HELP}")
+    parser.add_argument(
+        "--model",
+        metavar="NAME|PATH",
+        action="append",
+        help="a network; the first is shown layer by layer, of others the answer and where they looked; "
+        f"default: {' and '.join(DEX_MODELS)}",
+    )
+    parser.add_argument("--channels", choices=CHANNELS, default="bgr", help="the order that the networks take (bgr)")
+    form = parser.add_mutually_exclusive_group(required=True)
+    form.add_argument("-o", "--output", metavar="PAGE", help="write a page: one HTML file that needs nothing else")
+    form.add_argument("--terminal", action="store_true", help="print the layers and the answer as text")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.detector and not args.faces:
+        raise ArgumentError("--detector is for finding faces: add --faces")
+    if args.terminal:
+        _print_text(args)
+    else:
+        _write_page(args)
+    return 0
+
+
+def _models(args: argparse.Namespace) -> dict[str, OnnxModel]:
+    names = args.model or DEX_MODELS
+    require([name for name in names if name in PUBLISHED])
+    return {name: open_model(name) for name in names}
+
+
+def _face(args: argparse.Namespace, photograph: Image.Image) -> Face | None:
+    """The largest face, or the whole photograph where none is found; None where none is looked for."""
+    return align_faces(photograph, load_detector(args.detector or "cascade"))[0] if args.faces else None
+
+
+def _print_text(args: argparse.Namespace) -> None:
+    photograph = load_image(args.image)
+    face = _face(args, photograph)
+    x = to_tensor(photograph if face is None else face.with_margin(), args.channels)
+    for number, (name, model) in enumerate(_models(args).items()):
+        net = VGG.from_onnx(model, conv="winograd")
+        if number == 0:
+            views, values = watch(net, x)
+            probabilities = values["prob"]
+            print(layer_table(views))
+        else:
+            probabilities = net(x)
+        print(f"\n{name}: {answer_chart(answer(probabilities[0]))}")
+
+
+def _write_page(args: argparse.Namespace) -> None:
+    path = Path(args.output)
+    try:
+        with written_whole(path) as file:  # that it can be written shows before the work, not after it
+            file.write(_page(args).encode())
+    except OSError as error:
+        raise ArgumentError(f"{path}: cannot be written: {error.strerror}") from None
+    print(f"{path}: {human_bytes(path.stat().st_size)}")
+
+
+def _page(args: argparse.Namespace) -> str:
+    from ..report.page import render
+
+    photograph = load_image(args.image)
+    face, models = _face(args, photograph), _models(args)
+    standin = any(model.producer.startswith("numpyvgg-standin") for model in models.values())
+    return render(
+        [
+            explain(VGG.from_onnx(each, conv="winograd"), photograph, face=face, channels=args.channels)
+            for each in models.values()
+        ],
+        [Path(name).name for name in models],
+        title=Path(args.image).name,
+        note=_STANDIN if standin else "",
+    )

@@ -1,0 +1,55 @@
+"""List the published networks, and which of them are on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from typing import Any
+
+from ..files.cache import cache_folder
+from ..text import human_bytes, table
+from ..zoo import PUBLISHED, Published, record
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON: hashes, licence, reference and addresses too")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.json:
+        print(json.dumps([_record(network) for network in PUBLISHED.values()], indent=2))
+        return 0
+    rows = [
+        [network.name, network.labels, network.data_set, human_bytes(network.size), _state(network)]
+        for network in PUBLISHED.values()
+    ]
+    print(table(["network", "labels", "trained on", "size", "on this machine"], rows, "<<<><"))
+    print()
+    for network in PUBLISHED.values():
+        print(f"{network.name}: {network.file}, sha256 {network.sha256}")
+    for licence, reference in dict.fromkeys((network.licence, network.reference) for network in PUBLISHED.values()):
+        print(f"Licence {licence}. {reference}")
+    print(f"Kept in {cache_folder()}")
+    return 0
+
+
+def _state(network: Published) -> str:
+    if not network.path.is_file():
+        return "no"
+    known = record(network.name)
+    if known is None:
+        return "yes, verified when used"
+    return f"verified {known.verified}" if known.verified else f"not verified, from {known.source}"
+
+
+def _record(network: Published) -> dict[str, Any]:
+    known = record(network.name)
+    here = {"path": str(network.path), "here": network.path.is_file()}
+    return {
+        **dataclasses.asdict(network),
+        "sources": network.sources,
+        **here,
+        "verified": known.verified if known else None,
+        "from": known.source if known else None,
+    }

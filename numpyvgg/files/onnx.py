@@ -1,0 +1,340 @@
+"""ONNX files as Python values: nodes, inputs and outputs, and initializers as arrays on the file's own bytes.
+
+An ONNX file is one protobuf message, a `ModelProto`; the tree below is what this module reads of it, with the field
+numbers of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto)::
+
+    ModelProto         ir_version 1, producer_name 2, graph 7, opset_import 8
+      GraphProto       node 1, name 2, initializer 5, input 11, output 12
+        NodeProto      input 1, output 2, name 3, op_type 4, attribute 5, domain 7
+        TensorProto    dims 1, data_type 2, float_data 4 ... raw_data 9, external_data 13
+        ValueInfoProto name 1, type 2
+
+Reading costs one walk over a few kilobytes of structure: the weights between them are stepped over. A weight becomes an
+array when it is asked for, and stays on the file's bytes where NumPy can compute on them. Three times out of four it
+cannot: a tensor's bytes start wherever the fields before them end, and a float32 that does not start at a multiple of 4
+is copied by NumPy at every use. `Initializers` makes that copy, once, and keeps it.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..errors import ModelFormatError, UnsupportedModelError
+from .tensor import StoredTensor, dtype_name
+from .wire import Message, Source
+
+#: Attribute of a Constant node -> dtype of its value; None: the tensor's own.
+_CONSTANT_ATTRIBUTES: dict[str, Any] = {
+    "value": None,
+    "value_float": np.float32,
+    "value_floats": np.float32,
+    "value_int": np.int64,
+    "value_ints": np.int64,
+    "value_string": object,
+    "value_strings": object,
+}
+
+
+class SerializableModel(Protocol):
+    """An `onnx.ModelProto`, or anything else that can turn itself into its bytes."""
+
+    def SerializeToString(self) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operation of the graph, as ONNX's NodeProto has it.
+
+    `attributes` holds int, float, str (bytes where they are not UTF-8), ndarray, and lists of these; subgraphs stay
+    unread (`Message`).
+    """
+
+    op_type: str
+    name: str
+    inputs: list[str]
+    outputs: list[str]
+    attributes: dict[str, Any]
+    domain: str = ""
+
+    def __str__(self) -> str:
+        """How errors speak of the node: its operator and the best name it has."""
+        return f"{self.op_type} node {self.name or ', '.join(self.outputs)!r}"
+
+
+@dataclass(frozen=True)
+class ValueInfo:
+    """Name, type and shape of an input or output.
+
+    `dtype` is a NumPy dtype name, None where ONNX has no such thing or the file does not say. `shape` has an int for a
+    fixed dimension, a str for a symbolic one, None for one that is not given; it is None itself where the rank is
+    unknown.
+    """
+
+    name: str
+    dtype: str | None
+    shape: tuple[int | str | None, ...] | None
+
+
+def constant_value(node: Node) -> np.ndarray:
+    """What a Constant node stands for: the spec gives it exactly one of several attributes."""
+    for key, dtype in _CONSTANT_ATTRIBUTES.items():
+        if key in node.attributes:
+            return np.asarray(node.attributes[key], dtype)
+    raise UnsupportedModelError(f"{node} has none of the attributes {', '.join(_CONSTANT_ATTRIBUTES)}")
+
+
+class Initializers(Mapping[str, np.ndarray]):
+    """The graph's initializers by name: read-only arrays, made when first asked for and kept."""
+
+    def __init__(self, stored: dict[str, StoredTensor]):
+        self._stored = stored
+        self._arrays: dict[str, np.ndarray] = {}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._arrays:
+            self._arrays[name] = self._stored[name].array()
+        return self._arrays[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._stored  # Mapping's own way would make the array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stored)
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+    def stored(self, name: str) -> StoredTensor:
+        """How the initializer lies in the file."""
+        return self._stored[name]
+
+
+@dataclass(frozen=True)
+class OnnxModel:
+    """An ONNX file's contents.
+
+    Attributes
+    ----------
+    path : str
+        The file, or ``<bytes>`` and the like; errors quote it.
+    nodes : list of Node
+        In the file's order.
+    initializers : Mapping of str to ndarray
+        Read-only, aligned; see `Initializers`.
+    inputs, outputs : list of ValueInfo
+        `inputs` are those a caller must give. Initializers listed among the graph's inputs (IR version 3 demanded
+        that) are not.
+    overridable : list of str
+        The names of those initializers: a caller may give another value in their place.
+    opset_imports : dict of str to int
+        Version of each operator set; the standard one is "".
+    producer : str
+    ir_version : int
+    graph_name : str
+    """
+
+    path: str
+    nodes: list[Node]
+    initializers: Initializers
+    inputs: list[ValueInfo]
+    outputs: list[ValueInfo]
+    opset_imports: dict[str, int]
+    producer: str = ""
+    ir_version: int = 0
+    graph_name: str = ""
+    overridable: list[str] = field(default_factory=list)
+
+    @property
+    def opset(self) -> int:
+        """Version of the standard operator set."""
+        return self.opset_imports[""]
+
+    def constant(self, name: str) -> np.ndarray | None:
+        """The value of a tensor that is fixed in the file: an initializer, or what a Constant node says; else None.
+
+        PyTorch writes equal tensors once and hands them on through Identity nodes; those are followed.
+        """
+        if name in self.initializers:
+            return self.initializers[name]
+        for node in self.nodes:
+            if name in node.outputs and node.op_type == "Constant":
+                return constant_value(node)
+            if name in node.outputs and node.op_type == "Identity":
+                return self.constant(node.inputs[0])
+        return None
+
+    def constant_shape(self, name: str) -> tuple[int, ...] | None:
+        """The shape of such a tensor, without making the array."""
+        if name in self.initializers:
+            return self.initializers.stored(name).dims
+        value = self.constant(name)
+        return None if value is None else value.shape
+
+    def __repr__(self) -> str:
+        return (
+            f"<OnnxModel {self.path}: {len(self.nodes)} nodes, {len(self.initializers)} initializers, "
+            f"opset {self.opset}, IR {self.ir_version}, by {self.producer or 'unknown'}>"
+        )
+
+
+def read_onnx(model: str | os.PathLike[str] | bytes | SerializableModel) -> OnnxModel:
+    """Read an ONNX model without copying its weights.
+
+    Parameters
+    ----------
+    model : path, bytes or onnx.ModelProto
+        A path is mapped into memory: opening 500 MB costs a millisecond and no memory. While the model is in use the
+        file may be moved, replaced or deleted, but not written to or cut off: that would end the process. External
+        data can only be found from a path.
+
+    Returns
+    -------
+    OnnxModel
+
+    Raises
+    ------
+    ModelFormatError
+        The file is missing, damaged, or no ONNX file; external data lies outside its folder.
+    UnsupportedModelError
+        A tensor has a type that NumPy does not have, or is stored sparsely.
+
+    Examples
+    --------
+    >>> model = read_onnx("vgg_ilsvrc_16_age_imdb_wiki.onnx")  # doctest: +SKIP
+    >>> model.initializers["fc6_W"].shape  # doctest: +SKIP
+    (4096, 25088)
+    """
+    if isinstance(model, bytes | bytearray | memoryview):
+        return _read_model(Source("<bytes>", bytes(model)), folder=None)
+    if isinstance(model, str | os.PathLike):
+        return _read_model(Source.open(model), Path(model).parent)
+    if hasattr(model, "SerializeToString"):
+        return _read_model(Source("<ModelProto>", model.SerializeToString()), folder=None)
+    raise ModelFormatError(f"cannot read a model from {type(model).__name__}: give a path, bytes or a ModelProto")
+
+
+def _read_model(source: Source, folder: Path | None) -> OnnxModel:
+    refuse_other_files(source, "an ONNX file")
+    model = Message.root(source, "ModelProto")
+    if not model.has(7):
+        model.fail("there is no graph; is this an ONNX file?", 0)
+    graph = model.message(7, "graph")
+    imports = {_domain(m.text(1)): m.integer(2) for m in model.messages(8, "opset_import")}
+    if "" not in imports:
+        model.fail("no version of the standard operator set is named (opset_import); the file may be cut off")
+    if graph.has(15):
+        raise UnsupportedModelError(f"{source.name}: in ModelProto.graph: sparse initializers cannot be read")
+    stored: dict[str, StoredTensor] = {}
+    for message in graph.messages(5, "initializer"):
+        tensor = StoredTensor(message, folder)
+        if tensor.name in stored:
+            message.fail("another initializer has this name")
+        stored[tensor.name] = tensor
+    inputs = {m.text(1): m for m in graph.messages(11, "input")}
+    return OnnxModel(
+        path=source.name,
+        nodes=[_read_node(m, folder) for m in graph.messages(1, "node")],
+        initializers=Initializers(stored),
+        inputs=[_read_value_info(m) for name, m in inputs.items() if name not in stored],
+        overridable=[name for name in inputs if name in stored],
+        outputs=[_read_value_info(m) for m in graph.messages(12, "output")],
+        opset_imports=imports,
+        producer=" ".join(filter(None, (model.text(2), model.text(3)))),
+        ir_version=model.integer(1),
+        graph_name=graph.text(2),
+    )
+
+
+def refuse_other_files(source: Source, wanted: str) -> None:
+    """Name the files that people have instead of a model, and how to come by the model."""
+    head = bytes(source.data[:256]).lstrip()
+    if head.startswith(b"version https://git-lfs"):
+        raise ModelFormatError(
+            f"{source.name}: byte 0: a Git LFS pointer of {len(source)} bytes, not the model it points to; "
+            "fetch the model itself (git lfs pull)"
+        )
+    if head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF")):
+        raise ModelFormatError(f"{source.name}: byte 0: this is an image, not an ONNX file")
+    if head[:1] == b"<" or head[:2] == b"PK" or (head and all(32 <= b < 127 or b in b"\t\r\n" for b in head)):
+        kind = "a web page" if head[:1] == b"<" else "a zip archive" if head[:2] == b"PK" else "a text file"
+        raise ModelFormatError(f"{source.name}: byte 0: this is {kind}, not {wanted}")
+
+
+def _domain(name: str) -> str:
+    """The standard operator set goes by two names."""
+    return "" if name == "ai.onnx" else name
+
+
+def _read_node(message: Message, folder: Path | None) -> Node:
+    node = Node(
+        op_type=message.text(4),
+        name=message.text(3),
+        inputs=message.texts(1),
+        outputs=message.texts(2),
+        attributes={m.text(1): _read_attribute(m, folder) for m in message.messages(5, "attribute")},
+        domain=_domain(message.text(7)),
+    )
+    if not node.op_type:
+        message.fail("the node has no op_type")
+    return node
+
+
+def _read_attribute(message: Message, folder: Path | None) -> Any:
+    """The value of an AttributeProto; its type is field 20, or (before IR 2) the field that is there.
+
+    AttributeType counts the fields 2 to 11 from 1.
+    """
+    kind = message.integer(20) or next((number - 1 for number in range(2, 12) if message.has(number)), 0)
+    if kind == 1:
+        return message.single(2)
+    if kind == 2:
+        return message.integer(3)
+    if kind == 3:
+        return _text_or_bytes(message, message.span(4) or (0, 0))
+    if kind == 4:
+        return StoredTensor(message.message(5, "t"), folder).array()
+    if kind == 5:
+        return message.message(6, "g")
+    if kind == 6:
+        spans = message.fixed_spans(7, 4)
+        return [value for start, end in spans for (value,) in struct.iter_unpack("<f", message.source.data[start:end])]
+    if kind == 7:
+        return message.integers(8)
+    if kind == 8:
+        return [_text_or_bytes(message, span) for span in message.spans(9)]
+    if kind == 9:
+        return [StoredTensor(m, folder).array() for m in message.messages(10, "tensors")]
+    if kind == 10:
+        return message.messages(11, "graphs")
+    raise UnsupportedModelError(
+        f"{message.source.name}: in {message.place} {message.text(1)!r}: attributes of type {kind} cannot be read"
+    )
+
+
+def _text_or_bytes(message: Message, span: tuple[int, int]) -> str | bytes:
+    value = bytes(message.source.data[slice(*span)])
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value
+
+
+def _read_value_info(message: Message) -> ValueInfo:
+    """Name, element type and shape of a ValueInfoProto; sequences, maps and optionals have no dtype here."""
+    name, tensor = message.text(1), message.message(2, "type").message(1, "tensor_type")
+    shape = None
+    if tensor.has(2):
+        shape = tuple(_read_dimension(dim) for dim in tensor.message(2, "shape").messages(1, "dim"))
+    return ValueInfo(name, dtype_name(tensor.integer(1)), shape)
+
+
+def _read_dimension(dim: Message) -> int | str | None:
+    chosen = dim.which(1, 2)
+    return dim.integer(1) if chosen == 1 else dim.text(2) or None

@@ -1,0 +1,245 @@
+"""A session: a graph, its steps for any choice of tensors, and one run of them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, NoReturn
+
+import numpy as np
+
+from ..errors import ArgumentError, UnsupportedModelError
+from ..files.onnx import OnnxModel, SerializableModel, ValueInfo, read_onnx
+from ..kernels import Kernels
+from .options import PROVIDER, RunOptions, SessionOptions, check_options, check_providers
+from .plan import Planner, Step
+
+_ONNX_NAMES = {"float32": "float", "float64": "double", "object": "string"}
+
+
+class NodeArg:
+    """An input or output.
+
+    Attributes
+    ----------
+    name : str
+    shape : list
+        An int for a fixed dimension, a str for a named one, None for one that is not given.
+    type : str
+        ``tensor(float)``, ``tensor(int64)``, ...
+    """
+
+    def __init__(self, value: ValueInfo):
+        self.name = value.name
+        self.shape = list(value.shape or ())
+        self.type = _type_name(value.dtype)
+
+    def __repr__(self) -> str:
+        return f"NodeArg(name={self.name!r}, type={self.type!r}, shape={self.shape})"
+
+
+def _type_name(dtype: str | None) -> str:
+    """A NumPy dtype as ONNX Runtime spells it."""
+    return f"tensor({_ONNX_NAMES.get(dtype, dtype)})" if dtype else "unknown"
+
+
+class InferenceSession:
+    """A network that is ready to run.
+
+    Parameters
+    ----------
+    path_or_bytes : path, bytes, onnx.ModelProto or OnnxModel
+    sess_options : SessionOptions, optional
+    providers : list of str or of (str, dict), optional
+        ``CPUExecutionProvider`` has to be among them; others are passed over with a warning, as ONNX Runtime does.
+    provider_options : list of dict, optional
+        Ignored.
+
+    Raises
+    ------
+    ModelFormatError
+        The file is missing or damaged, or its graph is none.
+    UnsupportedModelError
+        The network has operators that are not available; all of them are named, with their nodes.
+    ArgumentError
+        An option asks for what cannot be had here.
+
+    Examples
+    --------
+    >>> session = InferenceSession("model.onnx")  # doctest: +SKIP
+    >>> (probabilities,) = session.run(None, {session.get_inputs()[0].name: images})  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        path_or_bytes: str | os.PathLike[str] | bytes | SerializableModel | OnnxModel,
+        sess_options: SessionOptions | None = None,
+        providers: Sequence[str | tuple[str, dict[str, Any]]] | None = None,
+        provider_options: Sequence[dict[str, Any]] | None = None,
+    ):
+        options = sess_options or SessionOptions()
+        check_providers(providers)
+        check_options(options)
+        self._options = options
+        self._model = path_or_bytes if isinstance(path_or_bytes, OnnxModel) else read_onnx(path_or_bytes)
+        for value in self._model.inputs:
+            if value.dtype is None:
+                self._fail(f"input {value.name!r} has a type that NumPy does not have", UnsupportedModelError)
+        self._planner = Planner(self._model, partial(Kernels, options.conv, options.intra_op_num_threads or None))
+        self._steps: dict[tuple[frozenset[str], frozenset[str]], list[Step]] = {}
+        self._lock = threading.Lock()
+
+    # ------------------------------------------------------------------ what it is
+
+    def get_inputs(self) -> list[NodeArg]:
+        """The inputs that `run` has to be given."""
+        return [NodeArg(value) for value in self._model.inputs]
+
+    def get_outputs(self) -> list[NodeArg]:
+        """The outputs that `run` returns when it is asked for none by name."""
+        return [NodeArg(value) for value in self._model.outputs]
+
+    def get_overridable_initializers(self) -> list[NodeArg]:
+        """The initializers that are listed as inputs: `run` may be given other values for them."""
+        return [NodeArg(self._initializer(name)) for name in self._model.overridable]
+
+    def get_providers(self) -> list[str]:
+        """The CPU is all there is."""
+        return [PROVIDER]
+
+    def get_provider_options(self) -> dict[str, dict[str, str]]:
+        """The CPU has none."""
+        return {PROVIDER: {}}
+
+    def get_session_options(self) -> SessionOptions:
+        """The options that the session was made with."""
+        return self._options
+
+    def _initializer(self, name: str) -> ValueInfo:
+        stored = self._model.initializers.stored(name)
+        return ValueInfo(name, stored.dtype.name, stored.dims)
+
+    def _fail(self, reason: str, kind: type[Exception] = ArgumentError) -> NoReturn:
+        raise kind(f"{self._model.path}: {reason}")
+
+    # ------------------------------------------------------------------ one run
+
+    def run(
+        self,
+        output_names: Sequence[str] | None,
+        input_feed: Mapping[str, Any],
+        run_options: RunOptions | None = None,
+    ) -> list[np.ndarray]:
+        """Compute tensors of the graph.
+
+        Parameters
+        ----------
+        output_names : sequence of str or None
+            Any tensors of the graph by name, whether it lists them as outputs or not; None or none at all: its
+            outputs. Only what they depend on is computed.
+        input_feed : mapping of str to array_like
+            An array for each input, of its dtype and shape; values for overridable initializers may be among them.
+        run_options : RunOptions, optional
+            Ignored.
+
+        Returns
+        -------
+        list of ndarray
+            In the order of `output_names`; each an array of its own.
+
+        Raises
+        ------
+        ArgumentError
+            A name does not exist, an input is missing or has another type or shape than the graph says, or the
+            shapes do not go together at some node.
+        """
+        values = self._check_feed(input_feed)
+        wanted = list(output_names or [value.name for value in self._model.outputs])
+        steps = self._steps_for(wanted, frozenset(values).difference(value.name for value in self._model.inputs))
+        given = set(values)
+        with np.errstate(all="ignore"):  # infinities and NaN are values, as they are in ONNX Runtime
+            for step in steps:
+                self._run_step(step, values)
+        return [self._own(name, values, wanted.index(name) != i or name in given) for i, name in enumerate(wanted)]
+
+    def _check_feed(self, feed: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """The fed arrays, if they are what the graph asks for."""
+        missing = [value.name for value in self._model.inputs if value.name not in feed]
+        if missing:
+            self._fail(f"required inputs ({missing}) are missing from input feed ({list(feed)})")
+        expected = {value.name: value for value in self._model.inputs}
+        values = {}
+        for name, fed in feed.items():
+            if name not in expected and name not in self._model.overridable:
+                self._fail(f"invalid input name: {name!r}; the inputs are {list(expected)}")
+            values[name] = self._check_value(fed, expected.get(name) or self._initializer(name))
+        return values
+
+    def _check_value(self, fed: Any, expected: ValueInfo) -> np.ndarray:
+        name, shape = expected.name, expected.shape
+        # Lists become what the input asks for, arrays have to be that already: both as ONNX Runtime has it.
+        try:
+            array = fed if isinstance(fed, np.ndarray | np.generic) else np.array(fed, expected.dtype)
+        except (TypeError, ValueError) as error:
+            self._fail(f"input {name!r} cannot be made of a {type(fed).__name__}: {error}")
+        array = np.asarray(array)
+        dtype = "object" if array.dtype.kind in "US" else array.dtype.name
+        if dtype != expected.dtype:
+            self._fail(
+                f"unexpected input data type for {name!r}: actual {_type_name(dtype)}, expected "
+                f"{_type_name(expected.dtype)}; convert it with .astype(np.{expected.dtype})"
+            )
+        if shape is not None and array.ndim != len(shape):
+            self._fail(f"invalid rank for input {name!r}: got {list(array.shape)}, expected {list(shape)}")
+        for index, size in enumerate(shape or ()):
+            if isinstance(size, int) and size != array.shape[index]:
+                self._fail(
+                    f"invalid dimensions for input {name!r}: index {index}: got {array.shape[index]}, expected {size}"
+                )
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+    def _steps_for(self, wanted: list[str], overridden: frozenset[str]) -> list[Step]:
+        for name in wanted:
+            if not self._planner.knows(name):
+                self._fail(f"invalid output name: {name!r}; the outputs are {[v.name for v in self._model.outputs]}")
+        key = frozenset(wanted), overridden
+        with self._lock:
+            if key not in self._steps:
+                self._steps[key] = self._planner.steps(*key)
+            return self._steps[key]
+
+    def _run_step(self, step: Step, values: dict[str, np.ndarray]) -> None:
+        """Run one step and let go of what nobody reads any more."""
+        inputs = [self._value(name, values) if name else None for name in step.inputs]
+        try:
+            outputs = step.run(*inputs)
+        except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as error:
+            shapes = ", ".join("none" if array is None else f"{array.dtype}{list(array.shape)}" for array in inputs)
+            self._fail(f"{step.nodes[0]} cannot be run on {shapes}: {error}")
+        except UnsupportedModelError as error:
+            self._fail(f"{step.nodes[0]}: {error}", UnsupportedModelError)
+        for name, output in zip(step.outputs, outputs if isinstance(outputs, tuple) else (outputs,), strict=False):
+            values[name] = _without_ballast(np.asanyarray(output))
+        for name in step.last_uses:
+            values.pop(name, None)
+
+    def _value(self, name: str, values: dict[str, np.ndarray]) -> np.ndarray:
+        value = values.get(name)
+        return self._planner.constant(name) if value is None else value  # type: ignore[return-value]
+
+    def _own(self, name: str, values: dict[str, np.ndarray], shared: bool) -> np.ndarray:
+        """The value as an array that the caller may change: nobody else's memory."""
+        value = self._value(name, values)
+        owned = value.base is None and value.flags.writeable and not shared
+        owned = owned and sum(value is other for other in values.values()) == 1
+        return value if owned else np.array(value)
+
+
+def _without_ballast(value: np.ndarray) -> np.ndarray:
+    """A copy in place of a small view that would keep a much larger array alive; everything else as it is."""
+    base = value.base
+    if isinstance(base, np.ndarray) and base.nbytes > 1 << 20 and base.nbytes > 4 * value.nbytes:
+        return value.copy()
+    return value

@@ -1,0 +1,140 @@
+"""How a session is to run, under ONNX Runtime's names: options, providers, and which of them can be honoured here."""
+
+from __future__ import annotations
+
+import enum
+import warnings
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from ..errors import ArgumentError
+
+PROVIDER = "CPUExecutionProvider"
+
+
+class GraphOptimizationLevel(enum.IntEnum):
+    """How much ONNX Runtime may rewrite a graph; here the steps are the same on every level."""
+
+    ORT_DISABLE_ALL = 0
+    ORT_ENABLE_BASIC = 1
+    ORT_ENABLE_EXTENDED = 2
+    ORT_ENABLE_LAYOUT = 3
+    ORT_ENABLE_ALL = 99
+
+
+class ExecutionMode(enum.IntEnum):
+    """Whether ONNX Runtime runs independent nodes at the same time; here one node follows the other."""
+
+    ORT_SEQUENTIAL = 0
+    ORT_PARALLEL = 1
+
+
+class RunOptions:
+    """Options of one run: accepted, and without effect here, for they are about logging and memory."""
+
+    def __init__(self) -> None:
+        self.log_severity_level = -1
+        self.log_verbosity_level = 0
+        self.logid = ""
+        self.only_execute_path_to_fetches = True
+
+    def add_run_config_entry(self, key: str, value: str) -> None:
+        """Accepted and ignored."""
+
+
+class SessionOptions:
+    """Options of a session, under ONNX Runtime's names.
+
+    `intra_op_num_threads` has its effect. The others are about speed, memory and logging, and can be ignored safely;
+    those that promise something else are refused when the session is made.
+
+    The entry ``numpyvgg.conv`` says how convolutions are computed, as the argument `conv` of `VGG.from_onnx` does:
+    ``options.add_session_config_entry("numpyvgg.conv", "winograd")``.
+    """
+
+    def __init__(self) -> None:
+        self.intra_op_num_threads = 0
+        self.inter_op_num_threads = 0
+        self.graph_optimization_level = GraphOptimizationLevel.ORT_ENABLE_ALL
+        self.execution_mode = ExecutionMode.ORT_SEQUENTIAL
+        self.execution_order = 0
+        self.enable_cpu_mem_arena = True
+        self.enable_mem_pattern = True
+        self.enable_mem_reuse = True
+        self.use_deterministic_compute = False
+        self.use_per_session_threads = True
+        self.log_severity_level = -1
+        self.log_verbosity_level = 0
+        self.logid = ""
+        self.enable_profiling = False
+        self.profile_file_prefix = "onnxruntime_profile_"
+        self.optimized_model_filepath = ""
+        self._entries: dict[str, str] = {}
+
+    @property
+    def conv(self) -> str:
+        """How convolutions are computed: ``im2col`` or ``winograd``."""
+        return self._entries.get("numpyvgg.conv", "im2col")
+
+    def add_session_config_entry(self, key: str, value: str) -> None:
+        """Accepted and remembered; only ``numpyvgg.conv`` has an effect."""
+        self._entries[key] = value
+
+    def get_session_config_entry(self, key: str) -> str:
+        """What `add_session_config_entry` was given."""
+        if key not in self._entries:
+            raise ArgumentError(f"session options have no entry {key!r}")
+        return self._entries[key]
+
+    def add_free_dimension_override_by_name(self, name: str, size: int) -> None:
+        """Accepted and ignored: a dimension takes whatever size comes in."""
+
+    def add_free_dimension_override_by_denotation(self, denotation: str, size: int) -> None:
+        """Accepted and ignored: a dimension takes whatever size comes in."""
+
+    def register_custom_ops_library(self, path: str) -> NoReturn:
+        """Refused: such libraries are compiled against ONNX Runtime."""
+        raise ArgumentError(f"{path}: custom operators are compiled for ONNX Runtime and cannot be run here")
+
+    def add_initializer(self, name: str, value: Any) -> NoReturn:
+        """Refused: weights come from the model."""
+        raise ArgumentError(f"an initializer ({name!r}) cannot be added here; store it in the model")
+
+    def add_external_initializers(self, names: Any, values: Any) -> NoReturn:
+        """Refused: weights come from the model."""
+        raise ArgumentError("initializers cannot be added here; store them in the model")
+
+
+def get_available_providers() -> list[str]:
+    """The CPU is all there is."""
+    return [PROVIDER]
+
+
+def get_all_providers() -> list[str]:
+    """As `get_available_providers`."""
+    return [PROVIDER]
+
+
+def get_device() -> str:
+    """What ONNX Runtime's build for CPUs answers."""
+    return "CPU"
+
+
+def set_default_logger_severity(severity: int) -> None:
+    """Accepted and ignored: nothing is logged here."""
+
+
+def check_providers(providers: Sequence[str | tuple[str, dict[str, Any]]] | None) -> None:
+    names = [provider if isinstance(provider, str) else provider[0] for provider in providers or [PROVIDER]]
+    if PROVIDER not in names:
+        raise ArgumentError(f"providers={names}: NumPy computes on the CPU; add {PROVIDER!r} to the list")
+    for name in names:
+        if name != PROVIDER:
+            warnings.warn(f"provider {name!r} is not available here; {PROVIDER!r} is used", stacklevel=3)
+
+
+def check_options(options: SessionOptions) -> None:
+    if options.enable_profiling:
+        raise ArgumentError("enable_profiling=True: no profile is written here; use cProfile or `numpyvgg bench`")
+    if options.optimized_model_filepath:
+        raise ArgumentError("optimized_model_filepath is set, but no optimised model is written here")

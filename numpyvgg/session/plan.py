@@ -1,0 +1,428 @@
+"""From a graph to the steps that a session runs: only what is needed, each step after those that it reads from.
+
+Three things happen to the graph on the way, all of them visible in the steps only, never in a value asked for:
+
+- nodes run in dependency order, whatever order the file has, and those that no wanted tensor depends on do not run;
+- a convolution or fully connected layer whose weight is fixed goes to the operations set (`layers.Textbook`, or the
+  kernels), which rearranges the weight once. What follows it and only it is done in the same step: scales and offsets
+  for each channel (BatchNormalization, or Mul and Add with constants) become part of the weight and bias, a ReLU and a
+  2x2 max pooling part of the operation. Where an intermediate tensor is wanted by name, the step ends there;
+- after its last use a tensor is let go.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, ModelFormatError, UnsupportedModelError
+from ..files.onnx import Node, OnnxModel, constant_value
+from ..layers import output_size
+from . import operators
+
+
+@dataclass
+class Step:
+    """One call: `run(*inputs) -> outputs`.
+
+    Attributes
+    ----------
+    nodes : list of Node
+        What it computes, for errors.
+    inputs, outputs : list of str
+        Tensor names; "" for an input that is left out.
+    run : callable
+        Takes an array (or None) for each input; returns an array, or a tuple of them.
+    last_uses : list of str
+        Tensors that nobody reads after this step.
+    """
+
+    nodes: list[Node]
+    inputs: list[str]
+    outputs: list[str]
+    run: Callable[..., Any]
+    last_uses: list[str] = field(default_factory=list)
+
+
+class Planner:
+    """Checks a graph once, then makes the steps for any choice of wanted tensors.
+
+    Parameters
+    ----------
+    model : OnnxModel
+    make_operations : callable
+        Gives the operations set (such as `kernels.Kernels`) that computes in `dtype`.
+
+    Raises
+    ------
+    UnsupportedModelError
+        The graph has operators, or attributes of them, that are not available; all of the former are named.
+    ModelFormatError
+        The graph has a cycle, or a tensor that comes from nowhere or from two nodes.
+    """
+
+    def __init__(self, model: OnnxModel, make_operations: Callable[..., Any]):
+        self.model = model
+        self._operations = cache(lambda dtype: make_operations(dtype=dtype))
+        self._check_operators()
+        self._constants = {
+            node.outputs[0]: constant_value(node) for node in model.nodes if node.op_type == "Constant" and node.outputs
+        }
+        self._inputs = {value.name for value in model.inputs}
+        self._producers = self._find_producers()
+        self._ordered = self._order()
+        self._functions = {id(node): self._bind(node) for node in model.nodes if node.op_type != "Constant"}
+        self._prepared: dict[Any, Any] = {}
+
+    # ------------------------------------------------------------------ the graph as it is
+
+    def _check_operators(self) -> None:
+        opset, path = self.model.opset, self.model.path
+        if opset > operators.NEWEST_OPSET:
+            raise UnsupportedModelError(
+                f"{path}: operator set {opset} is newer than {operators.NEWEST_OPSET}, the newest one known here; "
+                "export the model for an older one"
+            )
+        missing: dict[str, list[str]] = {}
+        for node in self.model.nodes:
+            if node.domain or (node.op_type != "Constant" and operators.find(node.op_type, opset) is None):
+                operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+                missing.setdefault(operator, []).append(repr(node.name or ", ".join(node.outputs)))
+        if missing:
+            listed = "; ".join(
+                f"{operator} ({', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''})"
+                for operator, names in missing.items()
+            )
+            raise UnsupportedModelError(f"{path}: operator set {opset}: these operators are not available: {listed}")
+
+    def _find_producers(self) -> dict[str, Node]:
+        """Tensor -> the node that computes it."""
+        given = self._inputs | set(self.model.initializers)
+        producers: dict[str, Node] = {}
+        for node in self.model.nodes:
+            for name in filter(None, node.outputs):
+                if name in producers or name in given:
+                    raise ModelFormatError(f"{self.model.path}: {node} computes {name!r}, which exists already")
+                producers[name] = node
+        for node in self.model.nodes:
+            for name in filter(None, node.inputs):
+                if name not in producers and name not in given:
+                    raise ModelFormatError(f"{self.model.path}: {node} reads {name!r}, which nothing computes")
+        return producers
+
+    def _order(self) -> list[Node]:
+        """The nodes, each after those it reads from; in the file's order wherever that will do."""
+        ordered: list[Node] = []
+        state: dict[int, bool] = {}  # False: begun, True: done
+        for root in self.model.nodes:
+            stack = [root]
+            while stack:
+                node = stack[-1]
+                if state.get(id(node)):
+                    stack.pop()
+                    continue
+                state[id(node)] = False
+                before = [self._producers[name] for name in node.inputs if name in self._producers]
+                waiting = [producer for producer in before if not state.get(id(producer))]
+                if not waiting:
+                    state[id(node)] = True
+                    ordered.append(stack.pop())
+                elif any(state.get(id(producer)) is False for producer in waiting):
+                    raise ModelFormatError(f"{self.model.path}: {node} waits for its own output")
+                else:
+                    stack.extend(reversed(waiting))
+        return ordered
+
+    def _bind(self, node: Node) -> Callable[..., Any]:
+        """The node's function with its attributes filled in."""
+        function = operators.find(node.op_type, self.model.opset)
+        assert function is not None
+        attributes = {key: value for key, value in node.attributes.items() if key != "consumed_inputs"}
+        signature = inspect.signature(function)
+        if "output_count" in signature.parameters:
+            attributes["output_count"] = len(node.outputs)
+        try:
+            signature.bind(*[None] * len(node.inputs), **attributes)
+        except TypeError as error:
+            raise UnsupportedModelError(
+                f"{self.model.path}: {node} does not fit operator set {self.model.opset} as known here: {error}"
+            ) from None
+        return partial(function, **attributes)
+
+    def constant(self, name: str) -> np.ndarray | None:
+        """The value of a tensor that is fixed in the file, None where it is not."""
+        if name in self.model.initializers:
+            return self.model.initializers[name]
+        return self._constants.get(name)
+
+    def knows(self, name: str) -> bool:
+        """Whether a tensor of this name exists."""
+        return name in self._producers or name in self.model.initializers or name in self._inputs
+
+    # ------------------------------------------------------------------ the steps
+
+    def steps(self, wanted: Collection[str], overridden: Collection[str]) -> list[Step]:
+        """What to run for the `wanted` tensors, when the caller gives the `overridden` initializers' values."""
+        needed = self._needed(wanted)
+        readers: dict[str, int] = dict.fromkeys(wanted, 1)  # being wanted counts as being read
+        consumers: dict[str, Node] = {}
+        for node in needed:
+            for name in node.inputs:
+                readers[name] = readers.get(name, 0) + 1
+                consumers[name] = node
+        only_reader = {name: node for name, node in consumers.items() if readers[name] == 1}
+        steps: list[Step] = []
+        fused: set[int] = set()
+        for node in needed:
+            if id(node) not in fused and node.op_type != "Constant":
+                step = self._fuse(node, only_reader, overridden) or Step(
+                    [node], node.inputs, node.outputs, self._functions[id(node)]
+                )
+                fused.update(map(id, step.nodes))
+                steps.append(step)
+        self._note_last_uses(steps, wanted)
+        return steps
+
+    def _needed(self, wanted: Collection[str]) -> list[Node]:
+        """The nodes that the wanted tensors depend on, in order."""
+        names = set(wanted)
+        needed = []
+        for node in reversed(self._ordered):
+            if names.intersection(filter(None, node.outputs)):
+                needed.append(node)
+                names.update(node.inputs)
+        return needed[::-1]
+
+    @staticmethod
+    def _note_last_uses(steps: list[Step], wanted: Collection[str]) -> None:
+        seen = {"", *wanted}
+        for step in reversed(steps):
+            step.last_uses = [name for name in {*step.inputs, *step.outputs} if name not in seen]
+            seen.update(step.last_uses)
+
+    # ------------------------------------------------------------------ steps with fixed weights
+
+    def _fuse(self, node: Node, only_reader: dict[str, Node], overridden: Collection[str]) -> Step | None:
+        """A step of more than the node alone; None where there is nothing to gain."""
+        run: Callable[..., Any] | None
+        chain = _Chain(node, only_reader, lambda name: None if name in overridden else self.constant(name))
+        if node.op_type == "Add" and chain.follow("Relu"):
+            run = partial(_add_relu, self._functions[id(node)])
+            return Step(chain.nodes, node.inputs, chain.nodes[-1].outputs, run)
+        if node.op_type not in ("Conv", "Gemm", "MatMul") or node.inputs[1] in overridden:
+            return None
+        weight = self._weight(node.inputs[1])
+        if weight is None or weight.dtype not in (np.float32, np.float64):
+            return None
+        if node.op_type == "Conv":
+            run = self._convolution(chain, weight)
+        elif node.op_type == "Gemm":
+            run = self._gemm(chain, weight)
+        else:
+            run = self._matmul(chain, weight)
+        return None if run is None else Step(chain.nodes, node.inputs[:1], chain.nodes[-1].outputs, run)
+
+    def _weight(self, name: str) -> np.ndarray | None:
+        """The value of a fixed tensor where it lies in the file, aligned or not: the kernels copy what they have to."""
+        if name in self.model.initializers:
+            return self.model.initializers.stored(name).view()
+        return self._constants.get(name)
+
+    def _convolution(self, chain: _Chain, weight: np.ndarray) -> Convolution | None:
+        node = chain.nodes[0]
+        bias = chain.constant(node.inputs[2]) if len(node.inputs) > 2 else None
+        if weight.ndim != 4 or (bias is None and any(node.inputs[2:])):
+            return None
+        weight, bias = chain.fold(weight, bias, self.model.opset)
+        folded = len(chain.nodes)
+        relu = chain.follow("Relu") is not None
+        pool = chain.follow("MaxPool", _is_halving) if relu else None
+        return Convolution(
+            self._operations(weight.dtype),
+            weight,
+            bias,
+            node.attributes,
+            relu,
+            self._functions[id(pool)] if pool else None,
+            self._prepared.setdefault((id(node), folded), {}),
+        )
+
+    def _gemm(self, chain: _Chain, weight: np.ndarray) -> FullyConnected | None:
+        node = chain.nodes[0]
+        attributes = {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0, **node.attributes}
+        if attributes["transA"] or attributes["alpha"] != 1 or attributes["beta"] != 1 or weight.ndim != 2:
+            return None
+        weight = weight if attributes["transB"] else np.require(weight, requirements="A").T  # [M, K]
+        bias = chain.constant(node.inputs[2]) if len(node.inputs) > 2 else None
+        if any(node.inputs[2:]) and (bias is None or bias.shape not in ((len(weight),), (1, len(weight)))):
+            return None
+        relu = chain.follow("Relu") is not None
+        bias = None if bias is None else bias.reshape(-1)
+        prepared = self._prepared.setdefault((id(node), 1), {})
+        return FullyConnected(self._operations(weight.dtype), weight, bias, relu, prepared)
+
+    def _matmul(self, chain: _Chain, weight: np.ndarray) -> FullyConnected | None:
+        if weight.ndim != 2:
+            return None
+        bias = chain.bias(weight.shape[1]) if self.model.opset >= 7 else None
+        folded = len(chain.nodes)
+        relu = chain.follow("Relu") is not None
+        prepared = self._prepared.setdefault((id(chain.nodes[0]), folded), {})
+        weight = np.require(weight, requirements="A").T  # [M, K]
+        return FullyConnected(self._operations(weight.dtype), weight, bias, relu, prepared)
+
+
+class _Chain:
+    """A node, and the nodes after it that may be done with it: each the only one to read what the last one made."""
+
+    def __init__(self, node: Node, only_reader: dict[str, Node], constant: Callable[[str], np.ndarray | None]):
+        self.nodes = [node]
+        self.constant = constant
+        self._only_reader = only_reader
+
+    def follow(self, op_type: str, accept: Callable[[Node], Any] = lambda node: True) -> Node | None:
+        """Take the next node in, if it is of this kind and `accept` has nothing against it."""
+        top = self.nodes[-1].outputs[0]
+        node = self._only_reader.get(top)
+        if node is None or node.op_type != op_type or len(node.outputs) != 1 or not accept(node):
+            return None
+        self.nodes.append(node)
+        return node
+
+    def _other(self, node: Node) -> np.ndarray | None:
+        """The fixed operand of an Add or Mul whose other operand is the chain's own tensor."""
+        top = self.nodes[-1].outputs[0]
+        return next((self.constant(name) for name in node.inputs if name != top), None)
+
+    def bias(self, size: int) -> np.ndarray | None:
+        """Take in an Add of a vector along the last axis."""
+        found: list[np.ndarray] = []
+
+        def accept(node: Node) -> bool:
+            value = self._other(node)
+            if value is not None and value.shape == (size,):
+                found.append(value)
+            return bool(found)
+
+        return found[0] if self.follow("Add", accept) else None
+
+    def fold(self, weight: np.ndarray, bias: np.ndarray | None, opset: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Take in what scales and shifts whole channels, and return the weight and bias that do the same.
+
+        (W x + b) f + o = (f W) x + (f b + o), in float64 until the end.
+        """
+        channels = len(weight)
+        factor, offset = np.ones(channels), np.zeros(channels) if bias is None else bias.astype(np.float64)
+        while opset >= 7:
+            found: list[tuple[Any, Any]] = []
+            if self.follow("BatchNormalization", partial(self._accept_normalization, found)) or self.follow(
+                "Mul", partial(self._accept_operand, found, channels, lambda value: (value, 0.0))
+            ):
+                pass
+            elif not self.follow("Add", partial(self._accept_operand, found, channels, lambda value: (1.0, value))):
+                break
+            (by, plus) = found[0]
+            factor, offset = factor * by, offset * by + plus
+        if len(self.nodes) == 1:
+            return weight, bias
+        return (weight * factor.reshape(-1, 1, 1, 1)).astype(weight.dtype), offset.astype(weight.dtype)
+
+    def _accept_normalization(self, found: list[tuple[Any, Any]], node: Node) -> bool:
+        constants = [value for name in node.inputs[1:] if (value := self.constant(name)) is not None]
+        if len(constants) != 4 or not node.attributes.get("spatial", 1) or node.attributes.get("training_mode", 0):
+            return False
+        scale, B, mean, var = constants
+        found.append(operators.normalization(scale, B, mean, var, node.attributes.get("epsilon", 1e-5)))
+        return True
+
+    def _accept_operand(
+        self, found: list[tuple[Any, Any]], channels: int, meaning: Callable[[Any], tuple[Any, Any]], node: Node
+    ) -> bool:
+        value = self._other(node)
+        if value is None or value.ndim > 4:
+            return False
+        if value.size != 1 and (value.ndim < 3 or value.shape[-3] != channels or value.size != channels):
+            return False
+        found.append(meaning(value.reshape(-1).astype(np.float64)))
+        return True
+
+
+def _is_halving(node: Node) -> bool:
+    """Whether a MaxPool is the 2x2 one with stride 2 that `conv_relu_pool` knows; sizes decide about the rest."""
+    attributes = {"strides": [1, 1], "pads": [0] * 4, "dilations": [1, 1], **node.attributes}
+    return (
+        attributes.get("kernel_shape") == [2, 2]
+        and attributes["strides"] == [2, 2]
+        and attributes["pads"] == [0] * 4
+        and attributes["dilations"] == [1, 1]
+    )
+
+
+def _add_relu(add: Callable[..., np.ndarray], *inputs: np.ndarray) -> np.ndarray:
+    y = add(*inputs)
+    return np.maximum(y, y.dtype.type(0), out=y)
+
+
+@dataclass
+class Convolution:
+    """A convolution with a fixed weight, and perhaps the ReLU and the pooling after it."""
+
+    operations: Any
+    weight: np.ndarray
+    bias: np.ndarray | None
+    attributes: dict[str, Any]
+    relu: bool
+    pool: Callable[[np.ndarray], np.ndarray] | None
+    prepared: dict[tuple[int, ...], Any]  # by pads, which auto_pad makes depend on the image's size
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        strides, dilations = (self.attributes.get(key) or [1, 1] for key in ("strides", "dilations"))
+        kernel_shape = self.weight.shape[2:]
+        if x.ndim != 4 or (self.attributes.get("kernel_shape") or [*kernel_shape]) != [*kernel_shape]:
+            raise ArgumentError(f"weight {list(self.weight.shape)} does not fit input {list(x.shape)}")
+        auto_pad = self.attributes.get("auto_pad", "NOTSET")
+        pads = tuple(
+            operators.resolve_pads(x.shape[2:], kernel_shape, strides, self.attributes.get("pads"), dilations, auto_pad)
+        )
+        if pads not in self.prepared:
+            group = self.attributes.get("group", 1)
+            self.prepared[pads] = self.operations.prepare_conv(
+                self.weight, self.bias, strides=tuple(strides), pads=pads, dilations=tuple(dilations), group=group
+            )
+        conv = self.prepared[pads]
+        if not self.relu:
+            return self.operations.conv2d(x, conv)
+        if self.pool is None:
+            return self.operations.conv_relu(x, conv)
+        sizes = [
+            output_size(x.shape[2 + i], kernel_shape[i], strides[i], pads[i], pads[2 + i], dilations[i]) for i in (0, 1)
+        ]
+        if any(size % 2 for size in sizes):  # then ceil_mode and auto_pad have a say
+            return self.pool(self.operations.conv_relu(x, conv))
+        return self.operations.conv_relu_pool(x, conv)
+
+
+@dataclass
+class FullyConnected:
+    """A fully connected layer with a fixed weight [M, K], and perhaps the ReLU after it; x is [..., K]."""
+
+    operations: Any
+    weight: np.ndarray
+    bias: np.ndarray | None
+    relu: bool
+    prepared: dict[tuple[int, ...], Any]
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        if x.ndim == 0 or x.shape[-1] != self.weight.shape[1]:
+            raise ArgumentError(f"weight {list(self.weight.shape)} does not fit input {list(x.shape)}")
+        if not self.prepared:
+            self.prepared[()] = self.operations.prepare_linear(self.weight, self.bias)
+        rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+        run = self.operations.linear_relu if self.relu else self.operations.linear
+        return run(rows, self.prepared[()]).reshape(*x.shape[:-1], len(self.weight))

@@ -1,0 +1,179 @@
+"""Which published networks are on this machine, whether they are what was published, and files brought by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import FetchError
+from ..files.cache import cache_folder, written_whole
+from ..files.caffe import read_model
+from ..files.onnx import OnnxModel
+from ..text import human_bytes
+from .registry import PUBLISHED, Published, published
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+CHUNK = 1 << 16  # of an interrupted download, at most this much is lost
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """What is known of a file in the cache; kept beside it, so that half a gigabyte is hashed once and not at each use.
+
+    Attributes
+    ----------
+    size, modified : int
+        Of the file when this was written, in bytes and in nanoseconds: if they still hold, so does the rest.
+    verified : str or None
+        When its hash was found right (ISO 8601, UTC); None where the user insisted on an unverified file.
+    source : str
+        The address or the path that it came from.
+    """
+
+    size: int
+    modified: int
+    verified: str | None
+    source: str
+
+
+def record(name: str) -> Record | None:
+    """The record of a published network's file, or None where the file is not here, or has changed since."""
+    path = published(name).path
+    try:
+        known = Record(**json.loads(_record_path(path).read_text()))
+        status = path.stat()
+    except (OSError, ValueError, TypeError):
+        return None
+    return known if (known.size, known.modified) == (status.st_size, status.st_mtime_ns) else None
+
+
+def find(model: str | os.PathLike[str]) -> Path:
+    """The file of a network that is given by its name or its path.
+
+    A published network's file that has no record (it was put into the cache folder by hand) is verified now.
+
+    Raises
+    ------
+    ArgumentError
+        It is neither a name nor the path of a file.
+    FetchError
+        The published network is not on this machine, or its file is not what was published; the message says which
+        command puts that right.
+    """
+    name = os.fspath(model)
+    if name not in PUBLISHED:
+        if not os.path.exists(name) and os.sep not in name and "." not in name:
+            published(name)  # neither a file nor looking like one: a misspelt name
+        return Path(name)
+    require([name])
+    if record(name) is None:
+        _verify_in_place(PUBLISHED[name])
+    return PUBLISHED[name].path
+
+
+def open_model(model: str | os.PathLike[str]) -> OnnxModel:
+    """Read a network that is given by its name or its path, an ONNX or a Caffe file; see `find` and `read_model`."""
+    return read_model(find(model))
+
+
+def require(names: list[str]) -> None:
+    """Raise the `FetchError` that says how to fetch those of the published networks that are not here."""
+    missing = [PUBLISHED[name] for name in names if not PUBLISHED[name].path.is_file()]
+    if missing:
+        sizes = " and ".join(f"{network.name} ({human_bytes(network.size)})" for network in missing)
+        command = " ".join(["numpyvgg fetch", *(network.name for network in missing)])
+        verb = "is" if len(missing) == 1 else "are"
+        raise FetchError(f"{sizes} {verb} not in {cache_folder()}: fetch with `{command}`, or give --model PATH")
+
+
+def adopt(name: str, path: str | os.PathLike[str], verify: bool = True) -> Path:
+    """Copy a published network's file, carried to this machine by hand, into the cache.
+
+    Parameters
+    ----------
+    name : str
+        Of the published network.
+    path : path
+        Of the file.
+    verify : bool
+        Whether its hash has to be the published one. Without that, whatever the file holds answers under this name.
+
+    Returns
+    -------
+    Path
+        Where it is now.
+
+    Raises
+    ------
+    FetchError
+        The file cannot be read or copied, or has another hash.
+    """
+    network, source = published(name), Path(path)
+    digest = hashlib.sha256()
+    try:
+        if source.resolve() == network.path.resolve():
+            raise FetchError(f"{source} is where {name} is kept already; it is verified when it is used")
+        with written_whole(network.path) as file:
+            for chunk in _chunks(source, f"copy {source.name}"):
+                digest.update(chunk)
+                file.write(chunk)
+            if verify and digest.hexdigest() != network.sha256:
+                raise FetchError(
+                    f"{source}: not the published {name}: its sha256 is {digest.hexdigest()}, not {network.sha256}; "
+                    "--no-verify takes it all the same"
+                )
+    except OSError as error:
+        raise FetchError(f"{source}: cannot be copied to {network.path}: {error.strerror or error}") from None
+    write_record(network.path, digest.hexdigest() == network.sha256, str(source.resolve()))
+    return network.path
+
+
+def _verify_in_place(network: Published) -> None:
+    digest = sha256(network.path)
+    if digest != network.sha256:
+        raise FetchError(
+            f"{network.path}: not the published {network.name}: its sha256 is {digest}, not {network.sha256}; "
+            f"fetch it again with `numpyvgg fetch {network.name}`"
+        )
+    write_record(network.path, verified=True, source="put there by hand")
+
+
+def _record_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.json")
+
+
+def write_record(path: Path, verified: bool, source: str) -> None:
+    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    status = path.stat()
+    known = Record(status.st_size, status.st_mtime_ns, now if verified else None, source)
+    with written_whole(_record_path(path)) as file:
+        file.write(json.dumps(dataclasses.asdict(known), indent=2).encode())
+
+
+def _chunks(path: Path, description: str) -> Iterator[bytes]:
+    """The bytes of a file, piece by piece under a progress bar."""
+    with path.open("rb") as file, progress_bar(path.stat().st_size, description) as bar:
+        while chunk := file.read(CHUNK):
+            yield chunk
+            bar.update(len(chunk))
+
+
+def sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    for chunk in _chunks(path, f"verify {path.name}"):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def progress_bar(total: int, description: str) -> tqdm:
+    from tqdm import tqdm  # not above: a tenth of the time from a program's start to its first answer
+
+    return tqdm(total=total, desc=description, unit="B", unit_scale=True, disable=None)
