@@ -16,7 +16,7 @@ import pytest
 from onnx.backend.base import Backend, BackendRep
 
 from numpyvgg import InferenceSession
-from numpyvgg.session.operators import find
+from numpyvgg.operators import find
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the package's cases are computed on import, overflows and all

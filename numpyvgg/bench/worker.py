@@ -20,13 +20,13 @@ Run = Callable[[Any], Any]
 
 
 def numpyvgg_im2col(path: str, threads: int) -> Run:
-    from .. import VGG
+    from numpyvgg import VGG
 
     return VGG.from_onnx(path, conv="im2col", threads=threads)
 
 
 def numpyvgg_winograd(path: str, threads: int) -> Run:
-    from .. import VGG
+    from numpyvgg import VGG
 
     return VGG.from_onnx(path, conv="winograd", threads=threads)
 
@@ -69,8 +69,8 @@ def opencv(path: str, threads: int) -> Run:
 def pytorch(path: str, threads: int) -> Run:
     import torch
 
-    from ..files.onnx import read_onnx
-    from ..vgg.recognise import recognise
+    from numpyvgg.files.onnx import read_onnx
+    from numpyvgg.vgg.recognise import recognise
 
     torch.set_num_threads(threads)
     torch.set_grad_enabled(False)

@@ -1,6 +1,6 @@
 """The operators that parity can judge, and how many roundings a runtime may spend on each.
 
-What they compute is the business of `numpyvgg.session.operators`, whose functions serve four times here. With float64
+What they compute is the business of `numpyvgg.operators`, whose functions serve four times here. With float64
 inputs they give the exact output. With the absolute values of their inputs they give the magnitude of a sum's bound: of
 a sum of products, `f(|x|, |W|, |b|)` is the sum of all absolute terms. Where a runtime did not show an input, and it
 may be off by e, `f(|x| + e, |W|, |b|) - f(|x|, |W|, |b|)` is how far that puts the output off; and for operators that
@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .. import operators
 from ..errors import ArgumentError, UnsupportedModelError
 from ..files.onnx import Node, OnnxModel
-from ..session import operators
 
 Inputs = list["np.ndarray | None"]
 

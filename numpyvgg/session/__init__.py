@@ -7,8 +7,8 @@ A program written for onnxruntime runs without it by changing its import:
 What a program asks for that would change results if ignored (a GPU alone, a profile, an optimised copy of the model)
 is refused with a reason; docs/session.md lists what is accepted, ignored and refused.
 
-This room: `operators` (what each computes), `plan` (from a graph to the steps of a run), `inference` (the session),
-`options`. It imports from `files`, `layers`, `kernels` and `graph`.
+This room: `plan` (from a graph to the steps of a run), `inference` (the session), `options`. It imports from `files`,
+`kernels`, `operators` and `graph`.
 """
 
 from .inference import InferenceSession, NodeArg

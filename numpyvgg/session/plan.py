@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
+from .. import operators
 from ..errors import ArgumentError, ModelFormatError, UnsupportedModelError
 from ..files.onnx import Node, OnnxModel, constant_value
 from ..layers import output_size
-from . import operators
 
 
 @dataclass
