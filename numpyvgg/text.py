@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from .errors import printable
+
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], right: str = "") -> str:
     """Columns as wide as their widest cell.
@@ -15,11 +17,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], right: str = 
     ----------
     header : sequence of str
     rows : sequence of sequences
-        Cells are shown by `str`; None is an empty cell.
+        Cells are shown by `str`, control characters escaped (`errors.printable`); None is an empty cell.
     right : str
         For each column ``>`` (numbers) or ``<`` (words, the default).
     """
-    cells = [list(header), *[["" if cell is None else str(cell) for cell in row] for row in rows]]
+    cells = [list(header), *[["" if cell is None else printable(str(cell)) for cell in row] for row in rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     sides = right.ljust(len(header), "<")
     lines = ["  ".join(f"{c:{s}{w}}" for c, s, w in zip(row, sides, widths, strict=True)).rstrip() for row in cells]

@@ -26,7 +26,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..errors import ModelFormatError, UnsupportedModelError
+from ..errors import ModelFormatError, UnsupportedModelError, printable
 from .tensor import StoredTensor, dtype_name
 from .wire import Message, Source
 
@@ -65,7 +65,7 @@ class Node:
 
     def __str__(self) -> str:
         """How errors speak of the node: its operator and the best name it has."""
-        return f"{self.op_type} node {self.name or ', '.join(self.outputs)!r}"
+        return printable(f"{self.op_type} node {self.name or ', '.join(self.outputs)!r}")
 
 
 @dataclass(frozen=True)
