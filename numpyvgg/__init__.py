@@ -13,6 +13,7 @@ from .errors import (
 from .files.onnx import OnnxModel, read_onnx
 from .photo.predictor import Prediction, Predictor, predict
 from .session import InferenceSession, SessionOptions
+from .version import __version__
 from .vgg.network import VGG, VGG16
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Predictor",
     "SessionOptions",
     "UnsupportedModelError",
+    "__version__",
     "predict",
     "read_onnx",
 ]

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from ..errors import NumpyVggError
+from ..version import __version__
 
 #: sub-command -> what it does, in the order in which help lists them
 COMMANDS: dict[str, str] = {
@@ -40,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; errors that a user can mend are one line on stderr and exit code 2."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = _Parser(prog="numpyvgg", description="VGG-16 face-age networks in plain NumPy.")
+    parser.add_argument("--version", action="version", version=f"numpyvgg {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     try:
         for name, summary in COMMANDS.items():

@@ -11,6 +11,7 @@ This room: `plan` (from a graph to the steps of a run), `inference` (the session
 `kernels`, `operators` and `graph`.
 """
 
+from ..version import __version__
 from .inference import InferenceSession, NodeArg
 from .options import (
     ExecutionMode,
@@ -30,6 +31,7 @@ __all__ = [
     "NodeArg",
     "RunOptions",
     "SessionOptions",
+    "__version__",
     "get_all_providers",
     "get_available_providers",
     "get_device",
