@@ -276,7 +276,7 @@ class Textbook:
     since a fast kernel may want to rearrange them; here they are kept as they come.
     """
 
-    #: All weights shall be arrays when a network is opened; the kernels rather read some from the file.
+    #: The textbook needs every weight in memory; the kernels may read some from the file.
     keeps_weights = True
 
     def prepare_conv(

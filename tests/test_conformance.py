@@ -36,7 +36,7 @@ FOREIGN_TYPES = {
     value for name, value in onnx.TensorProto.DataType.items() if re.match(r"BFLOAT16|FLOAT[468]E|U?INT[24]$", name)
 }
 
-#: what the package promises to have; more come along with them
+#: what the package promises to have; others are covered by the same functions
 LISTED = {
     "Conv",
     "MaxPool",

@@ -353,7 +353,7 @@ def test_onnxruntime_with_a_fault_is_caught_at_the_faulty_layer_and_nowhere_else
     assert "ulp" in str(failure.value)
 
 
-def test_a_fault_in_a_fused_layer_is_caught_at_the_next_tensor_that_is_shown(net_path, photographs, tmp_path):
+def test_a_fault_in_a_fused_layer_is_caught_at_the_next_tensor_that_is_exposed(net_path, photographs, tmp_path):
     model = onnx.load(net_path)
     dropped_bias(model)
     path = str(tmp_path / "faulty.onnx")
@@ -364,7 +364,7 @@ def test_a_fault_in_a_fused_layer_is_caught_at_the_next_tensor_that_is_shown(net
 
     x = photographs[:1]
     sound = assert_parity(net_path, x, fused(onnxruntime_on(net_path, x)))
-    assert [layer.judgement.verdict for layer in sound.layers[:3]] == ["not shown", "rounding", "not shown"]
+    assert [layer.judgement.verdict for layer in sound.layers[:3]] == ["not exposed", "rounding", "not exposed"]
     parity = compare(net_path, x, fused(onnxruntime_on(path, x)))
     assert [layer.name for layer in parity.failures] == ["relu4_1"]
 

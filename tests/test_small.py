@@ -1,4 +1,4 @@
-"""The small networks that come along are what was published, and answer out of the box as ONNX Runtime does."""
+"""The small bundled networks are what was published, and answer out of the box as ONNX Runtime does."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def main() -> int:
         print(__doc__, file=sys.stderr)
         return 2
     warnings.simplefilter("error")
-    warnings.filterwarnings("ignore", "The module specification")  # of packages without __all__, modules come along
+    warnings.filterwarnings("ignore", "The module specification")  # of packages without __all__, modules are listed too
     # typing.NamedTuple forgets which module its fields' types were written in, so that pdoc cannot look them up
     warnings.filterwarnings("ignore", r"Error parsing type annotation ForwardRef.*__init__")
     pdoc.render.configure(docformat="numpy", math=True)

@@ -131,7 +131,7 @@ def variant(path: str, folder: str, plain: bool, any_batch: bool) -> str:
     plain : bool
         Initializers are not listed as inputs.
     any_batch : bool
-        A batch of 1 that the file lays down, for its input, its output and in each Reshape, is let go.
+        A batch of 1 that the file fixes, for its input, its output and in each Reshape, becomes free.
     """
     import onnx
 

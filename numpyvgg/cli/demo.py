@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"\nLargest difference of any of the {net.classes} probabilities (float32): {largest:.1e}")
     print(
         "\nThe network has the published one's shape but random weights: this age is nobody's."
-        "\n`numpyvgg fetch age-imdb-wiki` gets the trained one where there is a network."
+        "\n`numpyvgg fetch age-imdb-wiki` gets the trained one if this machine is online."
     )
     return 0
 

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|PATH",
         action="append",
         help=f"a network, more than once for several; default: those fetched of {' and '.join(DEX_MODELS)}, "
-        "else small: the two small networks that come along",
+        "else small: the two bundled ones",
     )
     parser.add_argument("--channels", choices=CHANNELS, default="bgr", help="the order that the networks take (bgr)")
     parser.add_argument("--top", metavar="N", type=int, default=0, help="show the N most probable classes, and a chart")

@@ -1,6 +1,6 @@
 """One tensor of an ONNX file: every form in which its numbers can be stored, and the array they become.
 
-ONNX writes a tensor in two ways, to a dozen places. ``raw_data`` (or a file beside the model) is memory as
+ONNX stores a tensor in two forms, in up to a dozen fields. ``raw_data`` (or a file beside the model) is memory as
 it is, little-endian. The typed fields, ``float_data`` and its siblings, are protobuf's repeated numbers: floats and
 doubles packed in one field are memory as it is too, integers are varints and have to be decoded.
 
@@ -158,7 +158,7 @@ class StoredTensor:
         return raw is not None and raw.ctypes.data % self._file_dtype.alignment == 0
 
     def view(self) -> np.ndarray:
-        """The tensor on the file's own bytes, aligned or not, for those who copy it block by block.
+        """The tensor on the file's own bytes, aligned or not, for callers that copy it block by block.
 
         Where memory has another form than the file (encoded, bfloat16, a big-endian host) there is nothing to view,
         and the result is that of `array`.

@@ -10,11 +10,11 @@ For a batch a block serves all images before the next is read, as one matrix pro
 memory, and wants more rows.
 
 **Weights in a file.** For a single image nothing is gained by keeping 411 MB: a block is copied from the file into a
-small array (for one image, one that stays in the core's cache), used, and let go (`Rows`). That also takes care of
+small array (for one image, one that stays in the core's cache), used, and freed (`Rows`). That also takes care of
 floats that a file holds at any byte, which NumPy would copy as a whole before each product. A network that is used
 again wants its weights as arrays; the copies of blocks cost it a third more time.
 
-`np.dot` and not `np.matmul`: for such thin products only the former gives up the interpreter's lock.
+`np.dot` and not `np.matmul`: for such thin products only the former releases the GIL.
 """
 
 from __future__ import annotations

@@ -73,10 +73,11 @@ def prepare(
 def strips_of_rows(out_h: int, out_w: int, taps: int, filters: int, itemsize: int) -> list[slice]:
     """Cut the output's rows into strips; in pairs, since pooling takes them so.
 
-    Columns and product fill half of the core's L2, if that is enough. The filters are read anew for each strip: it has
-    at least some 670 pixels, to do as many multiplications with each number that is read. And each step of it should be
-    worth the wait for the interpreter's lock afterwards: a strip takes ten million multiplications or more. More than
-    two strips are made a multiple of four, the longer ones first, so that two or four threads end together.
+    Columns and product fill half of the core's L2, unless that is too little work per strip. The filters are read anew
+    for each strip: it has at least 672 pixels, to do as many multiplications with each number that is read. And each
+    step of it should last long enough to amortise re-acquiring the GIL: a strip takes ten million multiplications or
+    more. More than two strips are made a multiple of four, the longer ones first, so that two or four threads end
+    together.
     """
     pixels = max(cache_bytes(2) // 2 // ((taps + filters) * itemsize), 672, 10**7 // (taps * filters))
     pairs, strips = -(-out_h // 2), -(-out_h * out_w // pixels)

@@ -14,7 +14,7 @@ import numpy as np
 
 
 class Image(np.ndarray):
-    """An array ``[N, C, H, W]`` that remembers the bordered memory it lies in; arrays derived from it do not."""
+    """An array ``[N, C, H, W]`` that remembers the bordered memory it lies in; views and copies of it forget it."""
 
     memory: np.ndarray | None = None
 

@@ -1,8 +1,8 @@
 """Threads that take strips, and what they need: cores, cache sizes, scratch memory, a BLAS that keeps to one thread.
 
-NumPy gives up the interpreter's lock inside copies, arithmetic on arrays and matrix products, so Python threads that
-each take a strip of an image keep all cores busy, in every step. BLAS's own threads would only help in the products,
-and leave copies, ReLU and pooling to one core; they are switched off while ours run.
+NumPy releases the GIL (the interpreter's lock) inside copies, arithmetic on arrays and matrix products, so Python
+threads that each take a strip of an image keep all cores busy, in every step. BLAS's own threads would only help in the
+products, and leave copies, ReLU and pooling to one core; they are switched off while ours run.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class Scratch(threading.local):
 
 
 class Tickets:
-    """The numbers from 0 to ``count - 1``, of which each goes to one of the threads that iterate over this."""
+    """The numbers from 0 to ``count - 1``, each handed to exactly one iterating thread."""
 
     def __init__(self, count: int) -> None:
         self._lock = threading.Lock()

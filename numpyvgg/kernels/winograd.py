@@ -23,7 +23,7 @@ The columns of a tile are a matrix ``[6, C]`` in what that gave. With A^T it is 
 **In the cache.** Tiles are taken in strips; filters in panels, 64 wide, of which one after the other meets the strip.
 Products are cut so that each is small (m * n * k below a million): those OpenBLAS computes without first rearranging
 its operands. A strip is as long as makes a panel's products take about a millisecond. Shorter ones would lie deeper in
-the cache, but a thread that leaves NumPy waits for the interpreter's lock, and the next step must be worth the wait.
+the cache, but too short to amortise re-acquiring the GIL after each step.
 
 Threads take strip after strip; in the end those that find none left transform another's tiles once more and share its
 panels. The bias comes after the pooling: it changes no order, and there are fewer numbers to add it to.

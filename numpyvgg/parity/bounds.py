@@ -12,7 +12,7 @@ product of n such factors is ``1 + t`` with ``|t| <= gamma_n = n*u / (1 - n*u)``
     |computed - exact| <= gamma_(K+1) * (|W| * |x| + |b|).
 
 Blocked, vectorised, pairwise or fused (FMA, one rounding for two operations) sums meet fewer roundings, never more.
-The last of them is that of the stored result. The argument needs no inner product: any value that is a sum over
+The final rounding stores the result. The argument needs no inner product: any value that is a sum over
 paths, of which each meets at most n roundings, is within gamma_n of the same sum with all terms made positive, its
 *magnitude* T.
 

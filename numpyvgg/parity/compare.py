@@ -21,7 +21,7 @@ from .operations import operation
 Runtime = Callable[[np.ndarray], Mapping[str, np.ndarray] | Sequence[np.ndarray] | np.ndarray]
 ModelLike = str | os.PathLike[str] | bytes | SerializableModel | OnnxModel
 
-_SEVERITY = ("not shown", "exact", "rounding", "Winograd", "worst case", "wrong")
+_SEVERITY = ("not exposed", "exact", "rounding", "Winograd", "worst case", "wrong")
 
 
 @dataclass
@@ -65,7 +65,7 @@ class LayerParity:
     name: str
     op_type: str
     tensor: str
-    judgement: Judgement = field(default_factory=lambda: Judgement("not shown"))
+    judgement: Judgement = field(default_factory=lambda: Judgement("not exposed"))
     image: int = 0
     worst: float = 0.0
     probable: float = 0.0
@@ -98,7 +98,7 @@ class LayerParity:
             "Winograd": f"not by the order of the sum, but within {tile}'s bound",
             "worst case": "NOT EXPLAINED: beyond chance, within the worst case",
             "wrong": "NOT EXPLAINED",
-            "not shown": "not shown by the runtime",
+            "not exposed": "not exposed by the runtime",
         }[self.judgement.verdict]
         return f"{words}: {self.judgement.hint}" if self.judgement.hint else words
 
@@ -143,8 +143,8 @@ def compare(model: ModelLike, x: np.ndarray, runtime: Runtime, ours: Runtime | N
         The network's input, image by image.
     runtime : callable
         Takes ``x[i:i+1]`` and returns the runtime's tensors: a mapping from names of tensors (or of nodes) in the
-        graph to arrays, as many as it can show; or its output alone. A layer is judged by the runtime's own input to
-        it. Where that is not shown, bounds are carried on from the last tensor that is, and grow.
+        graph to arrays, as many as it can expose; or its output alone. A layer is judged by the runtime's own input to
+        it. Where that is not exposed, bounds are carried on from the last tensor that is, and grow.
     ours : callable, optional
         The same for the other column of the end-to-end drift; numpyvgg's own float32 when left out.
 
@@ -187,9 +187,9 @@ def _judge_each(graph: Graph, x: np.ndarray, theirs: Mapping[str, np.ndarray]) -
     values = {graph.input: Value(x.astype(np.float64))}
     for node in graph.nodes:
         inputs: list[Input] = graph.inputs(node, values)
-        shown = theirs.get(node.outputs[0])
-        dtype = x.dtype if shown is None else shown.dtype
-        judgement, values[node.outputs[0]] = judge(graph.model, node, inputs, shown, dtype)
+        exposed = theirs.get(node.outputs[0])
+        dtype = x.dtype if exposed is None else exposed.dtype
+        judgement, values[node.outputs[0]] = judge(graph.model, node, inputs, exposed, dtype)
         graph.forget(values, node)
         yield node, judgement
 
@@ -212,7 +212,7 @@ def assert_parity(model: ModelLike, x: np.ndarray, runtime: Runtime) -> Parity:
     Returns
     -------
     Parity
-        For those who want to print it.
+        The comparison, to print or to look into.
 
     Raises
     ------

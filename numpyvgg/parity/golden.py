@@ -119,7 +119,7 @@ def _add(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
 
 
 def read_golden(model: OnnxModel, folder: str | os.PathLike[str]) -> list[dict[str, np.ndarray]]:
-    """Read golden tensors, whoever made them.
+    """Read golden tensors, made by this package or by another program.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""One layer's output held against the exact one: how much of the bound its error uses up, and what that says."""
+"""One layer's output held against the exact one: its error as a share of the bound, and the verdict."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .bounds import Bound, softmax_bound, sum_bound
 from .operations import Operation, forward, magnitude, operation, winograd_pads
 
 #: Verdicts that need no further explanation.
-EXPLAINED = ("exact", "rounding", "Winograd", "not shown")
+EXPLAINED = ("exact", "rounding", "Winograd", "not exposed")
 #: Significands shorter than float32's: name -> bits.
 _PRECISIONS = {"bfloat16": 8, "float16 or TF32": 11}
 
@@ -24,7 +24,7 @@ class Value:
     Attributes
     ----------
     exact : ndarray, float64
-        What the runtime showed; where it did not, what follows exactly from what it showed before.
+        What the runtime exposed; where it did not, what follows exactly from what it exposed before.
     spread : Bound, optional
         How far the runtime's own value may then be from `exact`.
     """
@@ -46,7 +46,7 @@ class Judgement:
     verdict : str
         ``exact``: equal, as it must be. ``rounding``: within the probable bound. ``Winograd``: its errors show a
         Winograd kernel's pattern and are within that kernel's bound; `tile` says which. ``worst case``: beyond the
-        probable bound, within the worst case. ``wrong``: rounding in float32 cannot do this. ``not shown``: nothing
+        probable bound, within the worst case. ``wrong``: rounding in float32 cannot do this. ``not exposed``: nothing
         to compare.
     worst, probable : float
         The largest |error| / bound.
@@ -94,7 +94,7 @@ def judge(
     ----------
     inputs : list of Value (tensors), ndarray (what is fixed in the file) or None (left out)
     theirs : ndarray, optional
-        The runtime's output; None where it does not show it.
+        The runtime's output; None where it does not expose it.
     dtype : np.dtype
         What the runtime computes in.
 
@@ -108,7 +108,7 @@ def judge(
         exact = forward(model, node, [_as(array, np.float64) for array in inputs])
         bound, terms, roundings = _bound(model, node, inputs, exact, dtype)
     if theirs is None:
-        return Judgement("not shown", roundings=roundings), Value(exact, bound)
+        return Judgement("not exposed", roundings=roundings), Value(exact, bound)
     if theirs.shape != exact.shape:
         hint = f"its shape is {list(theirs.shape)}, not {list(exact.shape)}"
         verdict = Judgement("wrong", np.inf, np.inf, exact.size, exact.size, roundings=roundings, hint=hint)
@@ -165,7 +165,7 @@ def _bound(
 
 
 def _carried(model: OnnxModel, node: Node, op: Operation, inputs: list[Input], exact: np.ndarray) -> Bound | None:
-    """What becomes of the bounds of inputs that the runtime did not show; None where it showed them all."""
+    """What becomes of the bounds of inputs that the runtime did not expose; None where it exposed them all."""
     if not any(isinstance(array, Value) and array.spread for array in inputs):
         return None
     sides = []
@@ -183,7 +183,7 @@ def _carried(model: OnnxModel, node: Node, op: Operation, inputs: list[Input], e
 
 
 def _spread(array: Input, side: int) -> np.ndarray | None:
-    """How far an input may be off: not at all where it is shown or fixed; integers, such as shapes, as they are."""
+    """How far an input may be off: not at all where it is exposed or fixed; integers, such as shapes, as they are."""
     if isinstance(array, Value):
         return array.spread[side] if array.spread else np.zeros_like(array.exact)
     return np.zeros_like(array) if array is not None and array.dtype.kind == "f" else array

@@ -2,7 +2,7 @@
 
 What they compute is the business of `numpyvgg.operators`, whose functions serve four times here. With float64
 inputs they give the exact output. With the absolute values of their inputs they give the magnitude of a sum's bound: of
-a sum of products, `f(|x|, |W|, |b|)` is the sum of all absolute terms. Where a runtime did not show an input, and it
+a sum of products, `f(|x|, |W|, |b|)` is the sum of all absolute terms. Where a runtime did not expose an input, and it
 may be off by e, `f(|x| + e, |W|, |b|) - f(|x|, |W|, |b|)` is how far that puts the output off; and for operators that
 select or move numbers, `f(e)` is.
 """

@@ -108,7 +108,7 @@ RUNTIMES: dict[str, tuple[Callable[[OnnxModel, np.ndarray], Runtime], str]] = {
 
 
 def open_runtime(name: str, model: OnnxModel, x: np.ndarray) -> Runtime:
-    """Load a model into another runtime, all its tensors to be shown.
+    """Load a model into another runtime, all its tensors exposed.
 
     Parameters
     ----------

@@ -41,7 +41,7 @@ def parity_records(parity: Parity) -> dict[str, Any]:
 
 def _row(layer: LayerParity) -> list[object]:
     j = layer.judgement
-    judged = j.verdict not in ("not shown", "exact")
+    judged = j.verdict not in ("not exposed", "exact")
     return [
         layer.name,
         layer.op_type,
@@ -61,15 +61,15 @@ def _drift(relative: float | None) -> str | None:
 def _colour(layer: LayerParity) -> str:
     if not layer.explained:
         return _RED
-    return _YELLOW if layer.judgement.tile or layer.judgement.verdict == "not shown" else _GREEN
+    return _YELLOW if layer.judgement.tile or layer.judgement.verdict == "not exposed" else _GREEN
 
 
 def _summary(parity: Parity) -> str:
     images = f"{parity.images} image{'s' if parity.images != 1 else ''}"
-    shown = [layer for layer in parity.layers if layer.judgement.verdict != "not shown"]
+    exposed = [layer for layer in parity.layers if layer.judgement.verdict != "not exposed"]
     if parity.explained:
-        return f"{len(shown)} of {len(shown)} layers explained on {images}"
-    return f"{len(parity.failures)} of {len(shown)} layers not explained on {images}; first {parity.failures[0].name}"
+        return f"{len(exposed)} of {len(exposed)} layers explained on {images}"
+    return f"{len(parity.failures)} of {len(exposed)} layers not explained on {images}; first {parity.failures[0].name}"
 
 
 def _where(layer: LayerParity) -> str:

@@ -48,7 +48,8 @@ def load_image(source: str | os.PathLike[str] | np.ndarray | Image.Image) -> Ima
     name = os.fspath(source)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # what is twice as large, Pillow refuses
+            # Pillow itself refuses images twice the size of those that it warns of
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(name) as image:
                 return _to_rgb(ImageOps.exif_transpose(image), name)
     except ImageError:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from .faces.search import Detector, Face
 
-#: The networks that answer where none are named: the paper's where they have been fetched, else those that come along
+#: The networks that answer where none are named: the paper's where they have been fetched, else the bundled ones
 DEX_MODELS = ("age-imdb-wiki", "gender-imdb-wiki")
 SMALL_MODELS = tuple(SMALL)
 

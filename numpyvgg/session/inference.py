@@ -211,7 +211,7 @@ class InferenceSession:
             return self._steps[key]
 
     def _run_step(self, step: Step, values: dict[str, np.ndarray]) -> None:
-        """Run one step and let go of what nobody reads any more."""
+        """Run one step and free the tensors that no later step reads."""
         inputs = [self._value(name, values) if name else None for name in step.inputs]
         try:
             outputs = step.run(*inputs)

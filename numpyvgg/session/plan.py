@@ -1,13 +1,13 @@
 """From a graph to the steps that a session runs: only what is needed, each step after those that it reads from.
 
-Three things happen to the graph on the way, all of them visible in the steps only, never in a value asked for:
+Three things happen to the graph on the way; none of them changes a requested value, but for rounding:
 
 - nodes run in dependency order, whatever order the file has, and those that no wanted tensor depends on do not run;
 - a convolution or fully connected layer whose weight is fixed goes to the operations set (`layers.Textbook`, or the
   kernels), which rearranges the weight once. What follows it and only it is done in the same step: scales and offsets
   for each channel (BatchNormalization, or Mul and Add with constants) become part of the weight and bias, a ReLU and a
   2x2 max pooling part of the operation. Where an intermediate tensor is wanted by name, the step ends there;
-- after its last use a tensor is let go.
+- after its last use a tensor is freed.
 """
 
 from __future__ import annotations
@@ -287,7 +287,7 @@ class _Chain:
         self._only_reader = only_reader
 
     def follow(self, op_type: str, accept: Callable[[Node], Any] = lambda node: True) -> Node | None:
-        """Take the next node in, if it is of this kind and `accept` has nothing against it."""
+        """Take the next node in, if it is of this kind and `accept(node)` is true."""
         top = self.nodes[-1].outputs[0]
         node = self._only_reader.get(top)
         if node is None or node.op_type != op_type or len(node.outputs) != 1 or not accept(node):

@@ -41,7 +41,7 @@ class Layer:
         Gives the weight and the bias ``[M]``; until then they stay in the file. The weight may lie there unaligned;
         ``load(aligned=True)`` makes an aligned copy of such a one, keeps it, and gives the file's pages back.
     rows : Rows, optional
-        The weight ``[M, all the rest]`` for those who read it piece by piece; None where the file holds it transposed
+        The weight ``[M, all the rest]`` for callers that read it in blocks; None where the file holds it transposed
         or in a form that has to be decoded.
     method : str
         How it is computed, once a network is made of it: ``im2col``, ``Winograd F(4x4, 3x3)``, ``rows`` (of a fully

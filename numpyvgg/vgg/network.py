@@ -151,8 +151,8 @@ class VGG:
         conv : {"im2col", "winograd", "textbook"}
             How convolutions are computed: by `numpyvgg.kernels`, or by the definitions in `numpyvgg.layers`.
             ``"im2col"`` prepares next to nothing; ``"winograd"`` transforms the filters when the network is opened, and
-            is twice as fast from then on. With both, the first pass lets go each block of the fully connected weights
-            once it is used: a single image takes 150 and 330 MB. The second pass keeps them.
+            is twice as fast from then on. With both, the first pass frees each block of the fully connected weights
+            once it is used; one image peaks at 150 MB (im2col) or 330 MB (Winograd). The second pass keeps them.
         threads : int, optional
             Threads of the kernels; by default the cores that this process may use. No result depends on it.
         dtype : {"float32", "float64"}

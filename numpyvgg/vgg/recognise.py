@@ -51,8 +51,8 @@ def recognise(model: OnnxModel) -> tuple[list[Layer], tuple[int, ...]]:
 class _Recogniser:
     """Follows the graph from its input to its output and holds it against the table.
 
-    `shape` is what one image has become so far; `in_head` says whether the convolutions are behind us, `flat` whether
-    the file has made a row of each image by now.
+    `shape` is what one image has become so far; `in_head` says whether all convolutions have been matched, `flat`
+    whether the file has made a row of each image by now.
     """
 
     def __init__(self, model: OnnxModel):
@@ -83,7 +83,7 @@ class _Recogniser:
             self._add("prob", node)
         if self._peek() is not None:
             self.refuse(f"{self._peek()} follows the softmax")
-        layers, self.layers = self.layers, []  # layers know this object by `load`: if it knew them, all would live on
+        layers, self.layers = self.layers, []  # layers hold this object: a reference cycle would keep the file mapped
         return layers, input_shape
 
     def _input_shape(self) -> tuple[int, ...]:
