@@ -1,0 +1,161 @@
+"""Arithmetic, comparison and conversion, element by element with broadcasting."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..errors import UnsupportedModelError
+from ..files.tensor import dtype_name
+
+
+def Clip_1(input: np.ndarray, *, min: float = -math.inf, max: float = math.inf) -> np.ndarray:
+    return np.minimum(np.maximum(input, input.dtype.type(min)), input.dtype.type(max))
+
+
+def Clip_11(input: np.ndarray, min: np.ndarray | None = None, max: np.ndarray | None = None) -> np.ndarray:
+    output = input if min is None else np.maximum(input, min)
+    return output if max is None else np.minimum(output, max)
+
+
+def Exp_1(input: np.ndarray) -> np.ndarray:
+    return np.exp(input)
+
+
+def Log_1(input: np.ndarray) -> np.ndarray:
+    return np.log(input)
+
+
+def Sqrt_1(X: np.ndarray) -> np.ndarray:
+    return np.sqrt(X)
+
+
+def Neg_1(X: np.ndarray) -> np.ndarray:
+    return np.negative(X)
+
+
+def Abs_1(X: np.ndarray) -> np.ndarray:
+    return np.abs(X)
+
+
+def Reciprocal_1(X: np.ndarray) -> np.ndarray:
+    return X.dtype.type(1) / X
+
+
+def Floor_1(X: np.ndarray) -> np.ndarray:
+    return np.floor(X)
+
+
+def Ceil_1(X: np.ndarray) -> np.ndarray:
+    return np.ceil(X)
+
+
+def _along(A: np.ndarray, B: np.ndarray, axis: int | None) -> np.ndarray:
+    """B shaped for the broadcasting below opset 7: its dimensions match those of A from `axis` on."""
+    if axis is None or not B.ndim:
+        return B
+    return B.reshape(*B.shape, *[1] * (A.ndim - axis % A.ndim - B.ndim))
+
+
+def Add_1(A: np.ndarray, B: np.ndarray, *, axis: int | None = None, broadcast: int = 0) -> np.ndarray:
+    return A + _along(A, B, axis)
+
+
+def Add_7(A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    return A + B
+
+
+def Sub_1(A: np.ndarray, B: np.ndarray, *, axis: int | None = None, broadcast: int = 0) -> np.ndarray:
+    return A - _along(A, B, axis)
+
+
+def Sub_7(A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    return A - B
+
+
+def Mul_1(A: np.ndarray, B: np.ndarray, *, axis: int | None = None, broadcast: int = 0) -> np.ndarray:
+    return A * _along(A, B, axis)
+
+
+def Mul_7(A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    return A * B
+
+
+def Div_1(A: np.ndarray, B: np.ndarray, *, axis: int | None = None, broadcast: int = 0) -> np.ndarray:
+    return Div_7(A, _along(A, B, axis))
+
+
+def Div_7(A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    if A.dtype.kind == "f":
+        return A / B
+    return (A - np.fmod(A, B)) // B  # integers round towards zero, as in C
+
+
+def Pow_1(X: np.ndarray, Y: np.ndarray, *, axis: int | None = None, broadcast: int = 0) -> np.ndarray:
+    return Pow_7(X, _along(X, Y, axis))
+
+
+def Pow_7(X: np.ndarray, Y: np.ndarray) -> np.ndarray:
+    return np.power(X, Y).astype(X.dtype, copy=False)
+
+
+def Sum_1(*data_0: np.ndarray) -> np.ndarray:
+    total = data_0[0]
+    for array in data_0[1:]:
+        total = total + array
+    return total
+
+
+def Max_1(*data_0: np.ndarray) -> np.ndarray:
+    largest = data_0[0]
+    for array in data_0[1:]:
+        largest = np.maximum(largest, array)
+    return largest
+
+
+def Min_1(*data_0: np.ndarray) -> np.ndarray:
+    smallest = data_0[0]
+    for array in data_0[1:]:
+        smallest = np.minimum(smallest, array)
+    return smallest
+
+
+def Cast_1(input: np.ndarray, *, to: str) -> np.ndarray:
+    names = {"FLOAT": "float32", "DOUBLE": "float64"}
+    return _cast(input, names.get(to, to.lower()))
+
+
+def Cast_6(input: np.ndarray, *, to: int, saturate: int = 1, round_mode: str = "up") -> np.ndarray:
+    name = dtype_name(to)
+    if name is None:
+        raise UnsupportedModelError(f"there is no data type {to} in NumPy to cast to")
+    return _cast(input, name)
+
+
+def _cast(input: np.ndarray, name: str) -> np.ndarray:
+    if name == "object":  # ONNX's strings
+        return input.astype(str).astype(object)
+    if input.dtype == object and name == "bool":
+        raise UnsupportedModelError("strings are not cast to bool")
+    return input.astype(name)
+
+
+def Equal_1(A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    return np.equal(A, B)
+
+
+def Greater_7(A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    return np.greater(A, B)
+
+
+def Less_7(A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    return np.less(A, B)
+
+
+def Not_1(X: np.ndarray) -> np.ndarray:
+    return np.logical_not(X)
+
+
+def Where_9(condition: np.ndarray, X: np.ndarray, Y: np.ndarray) -> np.ndarray:
+    return np.where(condition, X, Y)

@@ -1,0 +1,162 @@
+"""Operators that move elements and compute nothing: shapes, parts, copies."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, UnsupportedModelError
+from .windows import Ints
+
+
+def Identity_1(input: np.ndarray) -> np.ndarray:
+    return input
+
+
+def Flatten_1(input: np.ndarray, *, axis: int = 1) -> np.ndarray:
+    axis += input.ndim if axis < 0 else 0
+    return input.reshape(math.prod(input.shape[:axis]), math.prod(input.shape[axis:]))
+
+
+def Reshape_1(data: np.ndarray, *, shape: Ints) -> np.ndarray:
+    return Reshape_5(data, np.array(shape))
+
+
+def Reshape_5(data: np.ndarray, shape: np.ndarray, *, allowzero: int = 0) -> np.ndarray:
+    wanted = [data.shape[i] if size == 0 and not allowzero else int(size) for i, size in enumerate(shape)]
+    return data.reshape(wanted)
+
+
+def Transpose_1(data: np.ndarray, *, perm: Ints | None = None) -> np.ndarray:
+    return data.transpose(perm)
+
+
+def Squeeze_1(data: np.ndarray, *, axes: Ints | None = None) -> np.ndarray:
+    return data.squeeze(None if axes is None else tuple(axes))
+
+
+def Squeeze_13(data: np.ndarray, axes: np.ndarray | None = None) -> np.ndarray:
+    return data.squeeze(None if axes is None else tuple(axes.tolist()))
+
+
+def Unsqueeze_1(data: np.ndarray, *, axes: Ints) -> np.ndarray:
+    return np.expand_dims(data, tuple(axes))
+
+
+def Unsqueeze_13(data: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    return np.expand_dims(data, tuple(axes.reshape(-1).tolist()))
+
+
+def Concat_1(*inputs: np.ndarray, axis: int = 1) -> np.ndarray:
+    return np.concatenate(inputs, axis)
+
+
+def Split_1(
+    input: np.ndarray,
+    split_input: np.ndarray | None = None,
+    *,
+    axis: int = 0,
+    split: Ints | None = None,
+    output_count: int,
+) -> tuple[np.ndarray, ...]:
+    return Split_13(input, split_input if split is None else np.array(split), axis=axis, output_count=output_count)
+
+
+def Split_13(
+    input: np.ndarray,
+    split: np.ndarray | None = None,
+    *,
+    axis: int = 0,
+    num_outputs: int | None = None,
+    output_count: int,
+) -> tuple[np.ndarray, ...]:
+    size = input.shape[axis]
+    if split is None:  # equal parts, the last one smaller where it does not divide
+        part = -(-size // output_count)
+        bounds = [min(i * part, size) for i in range(output_count + 1)]
+    else:
+        bounds = [0, *np.cumsum(split).tolist()]
+        if bounds[-1] != size:
+            raise ArgumentError(f"parts {split.tolist()} do not add up to {size}")
+    before = (slice(None),) * (axis % input.ndim)
+    places = [(*before, slice(begin, end)) for begin, end in itertools.pairwise(bounds)]
+    return tuple(input[place] for place in places)
+
+
+def Slice_1(data: np.ndarray, *, starts: Ints, ends: Ints, axes: Ints | None = None) -> np.ndarray:
+    return Slice_10(data, np.array(starts), np.array(ends), None if axes is None else np.array(axes))
+
+
+def Slice_10(
+    data: np.ndarray,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    axes: np.ndarray | None = None,
+    steps: np.ndarray | None = None,
+) -> np.ndarray:
+    # Python's slices clamp and count from the end as ONNX's do.
+    where: list[Any] = [slice(None)] * data.ndim
+    axes = np.arange(len(starts)) if axes is None else axes
+    steps = np.ones(len(starts), np.int64) if steps is None else steps
+    for axis, start, end, step in zip(axes.tolist(), starts.tolist(), ends.tolist(), steps.tolist(), strict=True):
+        where[axis] = slice(start, end, step)
+    return data[tuple(where)]
+
+
+def Gather_1(data: np.ndarray, indices: np.ndarray, *, axis: int = 0) -> np.ndarray:
+    return np.take(data, indices, axis)
+
+
+def Expand_8(input: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(input, np.broadcast_shapes(input.shape, tuple(shape.tolist())))
+
+
+def Tile_6(input: np.ndarray, repeats: np.ndarray) -> np.ndarray:
+    return np.tile(input, repeats.tolist())
+
+
+def Shape_1(data: np.ndarray, *, start: int = 0, end: int | None = None) -> np.ndarray:
+    return np.array(data.shape, np.int64)[start:end]
+
+
+def Size_1(data: np.ndarray) -> np.ndarray:
+    return np.array(data.size, np.int64)
+
+
+def ConstantOfShape_9(input: np.ndarray, *, value: np.ndarray | None = None) -> np.ndarray:
+    return np.full(input.tolist(), np.float32(0) if value is None else value.reshape(()))
+
+
+def Pad_1(data: np.ndarray, *, paddings: Ints, mode: str = "constant", value: float = 0.0) -> np.ndarray:
+    return Pad_2(data, pads=paddings, mode=mode, value=value)
+
+
+def Pad_2(data: np.ndarray, *, pads: Ints, mode: str = "constant", value: float = 0.0) -> np.ndarray:
+    return Pad_11(data, np.array(pads), np.array(value), mode=mode)
+
+
+def Pad_11(
+    data: np.ndarray,
+    pads: np.ndarray,
+    constant_value: np.ndarray | None = None,
+    axes: np.ndarray | None = None,
+    *,
+    mode: str = "constant",
+) -> np.ndarray:
+    amounts = pads.reshape(2, -1)  # all beginnings, then all ends
+    around = np.zeros((data.ndim, 2), np.int64)
+    around[slice(None) if axes is None else axes.tolist()] = amounts.T
+    if not around.any():
+        return data
+    sizes = zip(around, data.shape, strict=True)
+    data = data[tuple(slice(max(-begin, 0), size + min(end, 0)) for (begin, end), size in sizes)]  # negative pads crop
+    around = np.maximum(around, 0)
+    if mode == "constant":
+        value = 0 if constant_value is None else constant_value.reshape(())
+        return np.pad(data, around, constant_values=value)
+    if mode not in ("edge", "reflect", "wrap"):
+        raise UnsupportedModelError(f"mode {mode!r} does not exist")
+    return np.pad(data, around, mode)  # type: ignore[call-overload]

@@ -1,0 +1,116 @@
+"""Normalisation, by the statistics of a batch, an image, a layer or a neighbourhood; and Dropout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .windows import total_of
+
+
+def LRN_1(X: np.ndarray, *, size: int, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0) -> np.ndarray:
+    # Each channel is divided by a power of the mean square of itself and its neighbours on both sides.
+    before, after = (size - 1) // 2, size // 2
+    squares = np.pad(X * X, [(0, 0), (before, after), *[(0, 0)] * (X.ndim - 2)])
+    total = total_of([squares[:, i : i + X.shape[1]] for i in range(size)])
+    return X / (bias + X.dtype.type(alpha / size) * total) ** X.dtype.type(beta)
+
+
+def BatchNormalization_1(
+    X: np.ndarray,
+    scale: np.ndarray,
+    B: np.ndarray,
+    mean: np.ndarray,
+    var: np.ndarray,
+    *,
+    epsilon: float = 1e-5,
+    momentum: float = 0.9,
+    is_test: int = 0,
+    spatial: int = 1,
+) -> np.ndarray:
+    return BatchNormalization_7(X, scale, B, mean, var, epsilon=epsilon, spatial=spatial)
+
+
+def BatchNormalization_7(
+    X: np.ndarray,
+    scale: np.ndarray,
+    B: np.ndarray,
+    mean: np.ndarray,
+    var: np.ndarray,
+    *,
+    epsilon: float = 1e-5,
+    momentum: float = 0.9,
+    spatial: int = 1,
+) -> np.ndarray:
+    factor, offset = normalization(scale, B, mean, var, epsilon)
+    shape = (-1, *[1] * (X.ndim - 2)) if spatial and X.ndim > 1 else X.shape[1:]  # spatial=0: a value for each pixel
+    Y = X * factor.reshape(shape).astype(X.dtype)
+    Y += offset.reshape(shape).astype(X.dtype)
+    return Y
+
+
+def BatchNormalization_14(
+    X: np.ndarray,
+    scale: np.ndarray,
+    B: np.ndarray,
+    input_mean: np.ndarray,
+    input_var: np.ndarray,
+    *,
+    epsilon: float = 1e-5,
+    momentum: float = 0.9,
+    training_mode: int = 0,
+) -> Any:
+    if not training_mode:
+        return BatchNormalization_7(X, scale, B, input_mean, input_var, epsilon=epsilon)
+    axes = (0, *range(2, X.ndim))
+    mean, var = X.mean(axis=axes), X.var(axis=axes)
+    Y = BatchNormalization_7(X, scale, B, mean, var, epsilon=epsilon)
+    running = [old * momentum + new * (1 - momentum) for old, new in ((input_mean, mean), (input_var, var))]
+    return (Y, *(value.astype(input_mean.dtype) for value in running))
+
+
+def normalization(
+    scale: np.ndarray, B: np.ndarray, mean: np.ndarray, var: np.ndarray, epsilon: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Batch normalisation as ``factor * x + offset``, one of each for a channel, in float64."""
+    factor = scale.astype(np.float64) / np.sqrt(var.astype(np.float64) + epsilon)
+    return factor, B - mean * factor
+
+
+def InstanceNormalization_1(
+    input: np.ndarray, scale: np.ndarray, B: np.ndarray, *, epsilon: float = 1e-5
+) -> np.ndarray:
+    axes, shape = tuple(range(2, input.ndim)), (-1, *[1] * (input.ndim - 2))
+    centred = input - input.mean(axis=axes, keepdims=True)
+    var = (centred * centred).mean(axis=axes, keepdims=True)
+    return centred / np.sqrt(var + input.dtype.type(epsilon)) * scale.reshape(shape) + B.reshape(shape)
+
+
+def Dropout_1(data: np.ndarray, *, is_test: int = 0, ratio: float = 0.5, output_count: int = 1) -> Any:
+    return Dropout_7(data, ratio=ratio, output_count=output_count)
+
+
+def Dropout_7(data: np.ndarray, *, ratio: float = 0.5, output_count: int = 1) -> Any:
+    return data if output_count == 1 else (data, np.ones(data.shape, data.dtype))
+
+
+def Dropout_10(data: np.ndarray, *, ratio: float = 0.5, output_count: int = 1) -> Any:
+    return data if output_count == 1 else (data, np.ones(data.shape, bool))
+
+
+def Dropout_12(
+    data: np.ndarray,
+    ratio: np.ndarray | None = None,
+    training_mode: np.ndarray | None = None,
+    *,
+    seed: int | None = None,
+    output_count: int = 1,
+) -> Any:
+    drop = 0.5 if ratio is None else float(ratio)
+    if training_mode is None or not bool(training_mode) or drop == 0:
+        return Dropout_10(data, output_count=output_count)
+    # Which elements drop is left open; this is NumPy's generator as the specification's own examples use it.
+    mask = np.random.RandomState(seed).uniform(0, 1, data.shape) >= drop
+    output = mask * data * data.dtype.type(1 / (1 - drop))
+    return output if output_count == 1 else (output, mask)

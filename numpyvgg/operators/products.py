@@ -1,0 +1,26 @@
+"""Products of matrices."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import layers
+from .windows import in_single
+
+
+def MatMul_1(A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    return np.matmul(A, B)
+
+
+def Gemm_1(
+    A: np.ndarray,
+    B: np.ndarray,
+    C: np.ndarray | None = None,
+    *,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    broadcast: int = 0,
+    transA: int = 0,
+    transB: int = 0,
+) -> np.ndarray:
+    return in_single(layers.linear, A, B, C, alpha=alpha, beta=beta, transA=transA, transB=transB)
