@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -305,7 +306,10 @@ def test_options_that_do_not_exist_are_turned_away():
 
 
 def blas_threads() -> list[int]:
-    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+    """Of NumPy's BLAS, which its wheels bring; a library that another test has loaded is not the kernels'."""
+    loaded = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    numpys = [library for library in loaded if re.search(r"[\\/]numpy(\.libs|[\\/])", library["filepath"])]
+    return [library["num_threads"] for library in numpys or loaded]
 
 
 def test_blas_keeps_to_one_thread_while_strips_are_taken_and_gets_its_own_back():
@@ -369,6 +373,31 @@ def test_the_limit_on_blas_holds_and_ends_whichever_threads_come_and_go():
             thread.join()  # the one that set the limit is gone
             assert set(blas_threads()) == {1}
         assert blas_threads() == before
+
+
+@pytest.mark.parametrize(("first", "later"), [("", "import scipy.linalg"), ("import scipy.linalg", "")])
+def test_a_blas_that_another_package_brings_is_left_alone(first, later):
+    """SciPy's wheels have one: its threads are not limited, nor does it matter whether it is loaded sooner or later."""
+    program = f"""
+import numpy, threadpoolctl
+from numpyvgg.kernels.threads import one_blas_thread
+{first}
+
+def threads(package):
+    return [lib["num_threads"] for lib in threadpoolctl.threadpool_info() if f"/{{package}}.libs/" in lib["filepath"]]
+
+with one_blas_thread:
+    pass
+{later}
+threadpoolctl.threadpool_limits(2)
+with one_blas_thread:
+    print(threads("numpy"), threads("scipy"))
+print(threads("numpy"), threads("scipy"))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    if "[] " in done.stdout or " []" in done.stdout:
+        pytest.skip("NumPy or SciPy here is not a Linux wheel with a BLAS of its own")
+    assert done.stdout.splitlines() == ["[1] [2]", "[2] [2]"]
 
 
 def test_every_task_is_done_once_and_the_first_error_is_raised():

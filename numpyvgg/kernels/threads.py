@@ -2,7 +2,7 @@
 
 NumPy releases the GIL (the interpreter's lock) inside copies, arithmetic on arrays and matrix products, so Python
 threads that each take a strip of an image keep all cores busy, in every step. BLAS's own threads would only help in the
-products, and leave copies, ReLU and pooling to one core; they are switched off while ours run.
+products, and leave copies, ReLU and pooling to one core; those of NumPy's BLAS are switched off while ours run.
 """
 
 from __future__ import annotations
@@ -59,8 +59,20 @@ def cache_bytes(level: int) -> int:
     return {1: 32 * 1024, 2: 1024 * 1024}[level]
 
 
+def _numpy_blas() -> list[Any]:
+    """Controllers of the BLAS that NumPy calls; other packages, such as SciPy, may bring their own, which are not ours.
+
+    NumPy's wheels have it in NumPy's own folder or the ``numpy.libs`` beside it. Elsewhere NumPy uses the system's:
+    whatever is loaded.
+    """
+    loaded = ThreadpoolController().select(user_api="blas").lib_controllers
+    folder = os.path.realpath(np.__path__[0])
+    homes = (folder + os.sep, f"{folder}.libs{os.sep}")
+    return [library for library in loaded if os.path.realpath(library.filepath).startswith(homes)] or loaded
+
+
 class _OneBlasThread:
-    """A context in which BLAS uses one thread; the last to leave restores what the first found.
+    """A context in which NumPy's BLAS uses one thread; the last to leave restores what the first found.
 
     BLAS has one setting for the whole process, so networks at work in several threads of a program share this one
     object, which counts them.
@@ -85,7 +97,7 @@ class _OneBlasThread:
         with self._lock:
             if self._inside == 0:
                 if self._libraries is None:  # looking through the loaded libraries takes milliseconds
-                    self._libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+                    self._libraries = _numpy_blas()
                 self._found = [library.num_threads for library in self._libraries]
                 self._set([1] * len(self._libraries))
             self._inside += 1
