@@ -50,6 +50,13 @@ def portrait() -> np.ndarray:
     return to_tensor(load_image(PORTRAIT))
 
 
+def pytest_collection_modifyitems(items):
+    """Mark the tests that use a network above; those that ask for one by name, or make one, say so themselves."""
+    for item in items:
+        if {"zoo_path", "raw_path", "gender_path"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("full_size")
+
+
 def pytest_terminal_summary(terminalreporter):
     """Print the table that `test_layouts` and `test_caffe` fill: each layout with its difference from its oracle."""
     reports = [report for outcome in ("passed", "failed") for report in terminalreporter.getreports(outcome)]

@@ -34,6 +34,7 @@ def runtime_layers(path: str, x: np.ndarray, names: list[str]) -> list[np.ndarra
 # ---------------------------------------------------------------------- full size
 
 
+@pytest.mark.full_size
 @pytest.mark.parametrize("fixture", ["zoo_path", "raw_path", "gender_path"])
 def test_full_size_networks_answer_as_onnx_runtime_does(fixture, portrait, request):
     path = request.getfixturevalue(fixture)
@@ -46,6 +47,7 @@ def test_full_size_networks_answer_as_onnx_runtime_does(fixture, portrait, reque
         assert abs(ours[0] @ years - theirs[0] @ years) <= 5e-4
 
 
+@pytest.mark.full_size
 @pytest.mark.parametrize("fixture", ["zoo_path", "raw_path"])
 def test_every_intermediate_layer_is_that_of_onnx_runtime(fixture, portrait, request):
     path = request.getfixturevalue(fixture)
