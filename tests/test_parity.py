@@ -27,8 +27,8 @@ from numpyvgg.errors import ArgumentError, ModelFormatError, UnsupportedModelErr
 from numpyvgg.parity import assert_parity, compare
 from numpyvgg.parity.bounds import FAILURE, chance_lambda, softmax_bound, sum_bound
 from numpyvgg.parity.golden import read_golden, read_tensor_proto, write_golden
+from numpyvgg.parity.result import failure_text, parity_records, parity_table
 from numpyvgg.parity.runtimes import open_runtime, with_all_outputs
-from numpyvgg.parity.table import failure_text, parity_records, parity_table
 from numpyvgg.parity.winograd import bound as winograd_bound
 from numpyvgg.parity.winograd import transforms
 from numpyvgg.photo.images import to_tensor

@@ -14,10 +14,9 @@ from ..errors import ArgumentError
 from ..files.caffe import is_caffe
 from ..files.onnx import OnnxModel
 from ..parity import compare
-from ..parity.compare import Parity
 from ..parity.golden import read_golden, write_golden
+from ..parity.result import Parity, parity_records, parity_table
 from ..parity.runtimes import RUNTIMES, open_runtime
-from ..parity.table import parity_records, parity_table
 from ..photo.images import SIZE, load_image, to_tensor
 from ..zoo import open_model
 

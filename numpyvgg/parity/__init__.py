@@ -4,10 +4,11 @@
 >>> print(compare("net.onnx", x, my_runtime))  # doctest: +SKIP
 
 `bounds` has the theory, `winograd` what it says about Winograd kernels, `operations` what each operator computes,
-`judge` and `compare` apply them, `runtimes` gets tensors out of ONNX Runtime, OpenVINO and OpenCV, `golden` writes
-and reads them.
+`judge` and `compare` apply them, `result` holds and prints what they found, `runtimes` gets tensors out of ONNX
+Runtime, OpenVINO and OpenCV, `golden` writes and reads them.
 """
 
-from .compare import LayerParity, Parity, assert_parity, compare
+from .compare import assert_parity, compare
+from .result import LayerParity, Parity
 
 __all__ = ["LayerParity", "Parity", "assert_parity", "compare"]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from tqdm import tqdm
@@ -16,120 +14,11 @@ from ..session.inference import InferenceSession
 from .graph import Graph
 from .judge import Input, Judgement, Value, judge
 from .operations import operation
+from .result import LayerParity, Parity, failure_text
 
 #: Takes one image [1, C, H, W]; returns the runtime's tensors by name, or its output(s) alone.
 Runtime = Callable[[np.ndarray], Mapping[str, np.ndarray] | Sequence[np.ndarray] | np.ndarray]
 ModelLike = str | os.PathLike[str] | bytes | SerializableModel | OnnxModel
-
-_SEVERITY = ("not exposed", "exact", "rounding", "Winograd", "worst case", "wrong")
-
-
-@dataclass
-class Drift:
-    """How far values are from float64's, over all images: root mean square, relative to float64's own."""
-
-    error: float = 0.0
-    power: float = 0.0
-
-    def add(self, value: np.ndarray, truth: np.ndarray) -> None:
-        if value.shape == truth.shape:
-            self.error += float(np.square(value - truth).sum())
-            self.power += float(np.square(truth).sum())
-
-    @property
-    def relative(self) -> float | None:
-        """None where nothing was compared."""
-        return math.sqrt(self.error / self.power) if self.power else None
-
-
-@dataclass
-class LayerParity:
-    """One layer over all images.
-
-    Attributes
-    ----------
-    name : str
-        In the literature's words where the network is VGG-16 (``conv3_2``), else the node's.
-    op_type, tensor : str
-        The operator, and the name of its output in the graph.
-    judgement : Judgement
-        Of the image that came out worst; `image` is its number.
-    worst, probable : float
-        The largest |error| / bound over all images.
-    beyond, elements : int
-        Over all images.
-    theirs, ours : Drift
-        From float64 end to end, of the runtime and of numpyvgg.
-    """
-
-    name: str
-    op_type: str
-    tensor: str
-    judgement: Judgement = field(default_factory=lambda: Judgement("not exposed"))
-    image: int = 0
-    worst: float = 0.0
-    probable: float = 0.0
-    beyond: int = 0
-    elements: int = 0
-    theirs: Drift = field(default_factory=Drift)
-    ours: Drift = field(default_factory=Drift)
-
-    def add(self, judgement: Judgement, image: int) -> None:
-        """Take an image's judgement in; the worst one stays."""
-        self.worst = max(self.worst, judgement.worst)
-        self.probable = max(self.probable, judgement.probable)
-        self.beyond += judgement.beyond
-        self.elements += judgement.elements
-        new, old = (_SEVERITY.index(j.verdict) for j in (judgement, self.judgement))
-        if new > old or (new == old and judgement.probable > self.judgement.probable):
-            self.judgement, self.image = judgement, image
-
-    @property
-    def explained(self) -> bool:
-        return self.judgement.explained
-
-    @property
-    def verdict(self) -> str:
-        """In words."""
-        tile = f"Winograd F({self.judgement.tile}x{self.judgement.tile},3x3)"
-        words = {
-            "exact": "exact",
-            "rounding": "rounding" + (f", {tile} pattern" if self.judgement.tile else ""),
-            "Winograd": f"not by the order of the sum, but within {tile}'s bound",
-            "worst case": "NOT EXPLAINED: beyond chance, within the worst case",
-            "wrong": "NOT EXPLAINED",
-            "not exposed": "not exposed by the runtime",
-        }[self.judgement.verdict]
-        return f"{words}: {self.judgement.hint}" if self.judgement.hint else words
-
-    @property
-    def place(self) -> str:
-        """Where it is worst: image, index, values and distance."""
-        j = self.judgement
-        index = ", ".join(map(str, (self.image, *j.index[1:])))
-        return f"[{index}] theirs {j.theirs:.9g}, exact {j.exact:.9g}, {j.ulps:.3g} ulp"
-
-
-@dataclass
-class Parity:
-    """A runtime compared: one entry for each layer, in order. Printed, it is a table (`numpyvgg.parity.table`)."""
-
-    layers: list[LayerParity]
-    images: int
-
-    @property
-    def failures(self) -> list[LayerParity]:
-        """The layers that rounding does not explain."""
-        return [layer for layer in self.layers if not layer.explained]
-
-    @property
-    def explained(self) -> bool:
-        return not self.failures
-
-    def __str__(self) -> str:
-        from .table import parity_table
-
-        return parity_table(self)
 
 
 def compare(model: ModelLike, x: np.ndarray, runtime: Runtime, ours: Runtime | None = None) -> Parity:
@@ -224,8 +113,6 @@ def assert_parity(model: ModelLike, x: np.ndarray, runtime: Runtime) -> Parity:
     >>> def test_my_runtime():
     ...     assert_parity("net.onnx", x, lambda x: my_runtime.run(x))
     """
-    from .table import failure_text
-
     parity = compare(model, x, runtime)
     if not parity.explained:
         raise AssertionError(failure_text(parity))

@@ -1,0 +1,218 @@
+"""What a comparison found, layer by layer: as objects, as text for people and as records for programs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..text import table
+from .judge import Judgement
+
+_HEADER = ["layer", "operator", "roundings", "worst case", "probable", "theirs", "ours", "verdict"]
+_GREEN, _YELLOW, _RED, _RESET = "\033[32m", "\033[33m", "\033[31m", "\033[0m"
+_SEVERITY = ("not exposed", "exact", "rounding", "Winograd", "worst case", "wrong")
+
+
+@dataclass
+class Drift:
+    """How far values are from float64's, over all images: root mean square, relative to float64's own."""
+
+    error: float = 0.0
+    power: float = 0.0
+
+    def add(self, value: np.ndarray, truth: np.ndarray) -> None:
+        if value.shape == truth.shape:
+            self.error += float(np.square(value - truth).sum())
+            self.power += float(np.square(truth).sum())
+
+    @property
+    def relative(self) -> float | None:
+        """None where nothing was compared."""
+        return math.sqrt(self.error / self.power) if self.power else None
+
+
+@dataclass
+class LayerParity:
+    """One layer over all images.
+
+    Attributes
+    ----------
+    name : str
+        In the literature's words where the network is VGG-16 (``conv3_2``), else the node's.
+    op_type, tensor : str
+        The operator, and the name of its output in the graph.
+    judgement : Judgement
+        Of the image that came out worst; `image` is its number.
+    worst, probable : float
+        The largest |error| / bound over all images.
+    beyond, elements : int
+        Over all images.
+    theirs, ours : Drift
+        From float64 end to end, of the runtime and of numpyvgg.
+    """
+
+    name: str
+    op_type: str
+    tensor: str
+    judgement: Judgement = field(default_factory=lambda: Judgement("not exposed"))
+    image: int = 0
+    worst: float = 0.0
+    probable: float = 0.0
+    beyond: int = 0
+    elements: int = 0
+    theirs: Drift = field(default_factory=Drift)
+    ours: Drift = field(default_factory=Drift)
+
+    def add(self, judgement: Judgement, image: int) -> None:
+        """Take an image's judgement in; the worst one stays."""
+        self.worst = max(self.worst, judgement.worst)
+        self.probable = max(self.probable, judgement.probable)
+        self.beyond += judgement.beyond
+        self.elements += judgement.elements
+        new, old = (_SEVERITY.index(j.verdict) for j in (judgement, self.judgement))
+        if new > old or (new == old and judgement.probable > self.judgement.probable):
+            self.judgement, self.image = judgement, image
+
+    @property
+    def explained(self) -> bool:
+        return self.judgement.explained
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        tile = f"Winograd F({self.judgement.tile}x{self.judgement.tile},3x3)"
+        words = {
+            "exact": "exact",
+            "rounding": "rounding" + (f", {tile} pattern" if self.judgement.tile else ""),
+            "Winograd": f"not by the order of the sum, but within {tile}'s bound",
+            "worst case": "NOT EXPLAINED: beyond chance, within the worst case",
+            "wrong": "NOT EXPLAINED",
+            "not exposed": "not exposed by the runtime",
+        }[self.judgement.verdict]
+        return f"{words}: {self.judgement.hint}" if self.judgement.hint else words
+
+    @property
+    def place(self) -> str:
+        """Where it is worst: image, index, values and distance."""
+        j = self.judgement
+        index = ", ".join(map(str, (self.image, *j.index[1:])))
+        return f"[{index}] theirs {j.theirs:.9g}, exact {j.exact:.9g}, {j.ulps:.3g} ulp"
+
+
+@dataclass
+class Parity:
+    """A runtime compared: one entry for each layer, in order. Printed, it is a table."""
+
+    layers: list[LayerParity]
+    images: int
+
+    @property
+    def failures(self) -> list[LayerParity]:
+        """The layers that rounding does not explain."""
+        return [layer for layer in self.layers if not layer.explained]
+
+    @property
+    def explained(self) -> bool:
+        return not self.failures
+
+    def __str__(self) -> str:
+        return parity_table(self)
+
+
+def parity_table(parity: Parity, colour: bool = False) -> str:
+    """One line for each layer, and for those that are not explained where they are worst.
+
+    ``worst case`` and ``probable`` are the largest |error| / bound given the runtime's own input to the layer;
+    ``theirs`` and ``ours`` are drifts from float64 end to end (root mean square, relative).
+    """
+    lines = table(_HEADER, [_row(layer) for layer in parity.layers], "<<>>>>><").split("\n")
+    if colour:
+        lines[2:] = [f"{_colour(layer)}{line}{_RESET}" for line, layer in zip(lines[2:], parity.layers, strict=True)]
+    return "\n".join([*lines, "", _summary(parity), *(_where(layer) for layer in parity.failures)])
+
+
+def failure_text(parity: Parity) -> str:
+    """The lines of the layers that are not explained."""
+    lines = table(_HEADER, [_row(layer) for layer in parity.failures], "<<>>>>><")
+    return "\n".join([_summary(parity), lines, *(_where(layer) for layer in parity.failures)])
+
+
+def parity_records(parity: Parity) -> dict[str, Any]:
+    """For JSON: everything that the table has, and the place where each layer is worst."""
+    return {
+        "explained": parity.explained,
+        "images": parity.images,
+        "layers": [_record(layer) for layer in parity.layers],
+    }
+
+
+def _row(layer: LayerParity) -> list[object]:
+    j = layer.judgement
+    judged = j.verdict not in ("not exposed", "exact")
+    return [
+        layer.name,
+        layer.op_type,
+        j.roundings or None,
+        f"{layer.worst:.2g}" if judged else None,
+        f"{layer.probable:.2g}" if judged else None,
+        _drift(layer.theirs.relative),
+        _drift(layer.ours.relative),
+        layer.verdict,
+    ]
+
+
+def _drift(relative: float | None) -> str | None:
+    return None if relative is None else f"{relative:.1e}"
+
+
+def _colour(layer: LayerParity) -> str:
+    if not layer.explained:
+        return _RED
+    return _YELLOW if layer.judgement.tile or layer.judgement.verdict == "not exposed" else _GREEN
+
+
+def _summary(parity: Parity) -> str:
+    images = f"{parity.images} image{'s' if parity.images != 1 else ''}"
+    exposed = [layer for layer in parity.layers if layer.judgement.verdict != "not exposed"]
+    if parity.explained:
+        return f"{len(exposed)} of {len(exposed)} layers explained on {images}"
+    return f"{len(parity.failures)} of {len(exposed)} layers not explained on {images}; first {parity.failures[0].name}"
+
+
+def _where(layer: LayerParity) -> str:
+    if not layer.judgement.index:
+        return f"{layer.name}: {layer.judgement.hint}"
+    return f"{layer.name}: {layer.beyond:,} of {layer.elements:,} elements beyond the bound, worst at {layer.place}"
+
+
+def _record(layer: LayerParity) -> dict[str, Any]:
+    j = layer.judgement
+    return {
+        "name": layer.name,
+        "op_type": layer.op_type,
+        "tensor": layer.tensor,
+        "explained": layer.explained,
+        "verdict": j.verdict,
+        "hint": j.hint,
+        "winograd_tile": j.tile or None,
+        "roundings": j.roundings,
+        "worst": _finite(layer.worst),
+        "probable": _finite(layer.probable),
+        "beyond": layer.beyond,
+        "elements": layer.elements,
+        "image": layer.image,
+        "index": j.index,
+        "theirs": _finite(j.theirs),
+        "exact": _finite(j.exact),
+        "ulps": _finite(j.ulps),
+        "drift_theirs": _finite(layer.theirs.relative),
+        "drift_ours": _finite(layer.ours.relative),
+    }
+
+
+def _finite(value: float | None) -> float | str | None:
+    """JSON has no infinity and no NaN."""
+    return value if value is None or math.isfinite(value) else str(value)
