@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 import onnxruntime
 import pytest
+from caffe_writer import CAFFE, OLD_TYPES
 from conftest import PORTRAIT
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from google.protobuf import text_format
 from make_standin import standin_model
 
 from numpyvgg import VGG, VGG16, ModelFormatError, UnsupportedModelError, cli
@@ -17,106 +18,6 @@ from numpyvgg.files.caffe import is_caffe, read_caffe, read_model
 from numpyvgg.vgg.layer import CONFIGURATIONS
 from numpyvgg.vgg.recognise import recognise
 from numpyvgg.vgg.standin import standin_weights
-
-# What the tests need of caffe.proto: message -> {field: (number, type, repeated)}
-FIELDS = {
-    "BlobShape": {"dim": (1, "int64", True)},
-    "BlobProto": {
-        "shape": (7, "BlobShape", False),
-        "data": (5, "float", True),
-        "double_data": (8, "double", True),
-        **{
-            name: (number, "int32", False)
-            for number, name in enumerate(("num", "channels", "height", "width"), start=1)
-        },
-    },
-    "ConvolutionParameter": {
-        "num_output": (1, "uint32", False),
-        "pad": (3, "uint32", True),
-        "kernel_size": (4, "uint32", True),
-        "stride": (6, "uint32", True),
-        "kernel_h": (11, "uint32", False),
-        "kernel_w": (12, "uint32", False),
-    },
-    "InnerProductParameter": {"num_output": (1, "uint32", False), "axis": (5, "int32", False)},
-    "PoolingParameter": {
-        "pool": (1, "int32", False),
-        "kernel_size": (2, "uint32", False),
-        "stride": (3, "uint32", False),
-    },
-    "ReLUParameter": {"negative_slope": (1, "float", False)},
-    "TransformationParameter": {"crop_size": (3, "uint32", False)},
-    "LayerParameter": {
-        "name": (1, "string", False),
-        "type": (2, "string", False),
-        "bottom": (3, "string", True),
-        "top": (4, "string", True),
-        "blobs": (7, "BlobProto", True),
-        "transform_param": (100, "TransformationParameter", False),
-        "convolution_param": (106, "ConvolutionParameter", False),
-        "inner_product_param": (117, "InnerProductParameter", False),
-        "pooling_param": (121, "PoolingParameter", False),
-        "relu_param": (123, "ReLUParameter", False),
-    },
-    "V1LayerParameter": {
-        "layer": (1, "string", False),
-        "bottom": (2, "string", True),
-        "top": (3, "string", True),
-        "name": (4, "string", False),
-        "type": (5, "LayerType", False),
-        "blobs": (6, "BlobProto", True),
-        "convolution_param": (10, "ConvolutionParameter", False),
-        "inner_product_param": (17, "InnerProductParameter", False),
-        "pooling_param": (19, "PoolingParameter", False),
-        "relu_param": (30, "ReLUParameter", False),
-        "transform_param": (36, "TransformationParameter", False),
-    },
-    "NetParameter": {
-        "name": (1, "string", False),
-        "layers": (2, "V1LayerParameter", True),
-        "input": (3, "string", True),
-        "input_dim": (4, "int32", True),
-        "layer": (100, "LayerParameter", True),
-    },
-}
-OLD_TYPES = {
-    "Data": ("DATA", 5),
-    "Split": ("SPLIT", 22),
-    "Accuracy": ("ACCURACY", 1),
-    "SoftmaxWithLoss": ("SOFTMAX_LOSS", 21),
-    "Convolution": ("CONVOLUTION", 4),
-    "ReLU": ("RELU", 18),
-    "Pooling": ("POOLING", 17),
-    "InnerProduct": ("INNER_PRODUCT", 14),
-    "Dropout": ("DROPOUT", 6),
-    "Softmax": ("SOFTMAX", 20),
-    "LRN": ("LRN", 15),
-}
-PACKED = ("data", "double_data", "dim")
-
-
-def protobuf_classes():
-    """Caffe's messages as protobuf classes."""
-    file = descriptor_pb2.FileDescriptorProto(name="caffe_for_tests.proto", package="caffe", syntax="proto2")
-    enum = file.enum_type.add(name="LayerType")
-    for name, number in [("NONE", 0), *OLD_TYPES.values()]:
-        enum.value.add(name=name, number=number)
-    for message_name, fields in FIELDS.items():
-        message = file.message_type.add(name=message_name)
-        for name, (number, kind, repeated) in fields.items():
-            field = message.field.add(name=name, number=number, label=3 if repeated else 1)
-            if kind in FIELDS or kind == "LayerType":
-                field.type, field.type_name = (14 if kind == "LayerType" else 11), f".caffe.{kind}"
-            else:
-                field.type = getattr(descriptor_pb2.FieldDescriptorProto, f"TYPE_{kind.upper()}")
-            if name in PACKED:
-                field.options.packed = True
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"caffe.{name}")) for name in FIELDS}
-
-
-CAFFE = protobuf_classes()
 
 
 def caffe_model(form="new", shapes="new", training=False, configuration="D", classes=101):
@@ -281,7 +182,7 @@ OTHERS = {
     "an average": (lambda n: setattr(n.layer[4].pooling_param, "pool", 1), "AveragePool node 'pool1'"),
     "a stride": (lambda n: n.layer[0].convolution_param.stride.append(2), "conv1_1.* strides"),
     "a layer less": (lambda n: without(n, "relu7"), "fc8"),
-    "another axis": (lambda n: setattr(n.layer[-2].inner_product_param, "axis", 2), "'fc8' has axis 2"),
+    "another axis": (lambda n: setattr(n.layer[-2].inner_product_param, "axis", 2), "'fc8': axis 2"),
 }  # fmt: skip
 
 
@@ -301,7 +202,7 @@ def test_damaged_files_are_one_clear_error_each(write, tmp_path):
         with pytest.raises((ModelFormatError, UnsupportedModelError), match=r"net\.caffemodel"):
             VGG.from_caffe(path)
     path.write_text("name: 'VGG'\nlayer { name: 'conv1_1' }\n")
-    with pytest.raises(ModelFormatError, match="a text file, not a Caffe model"):
+    with pytest.raises(ModelFormatError, match=r"a network's definition, not a Caffe model .* in a \.caffemodel"):
         VGG.from_caffe(path)
     net = caffe_model()
     net.layer[0].blobs[0].shape.dim[0] += 1
@@ -311,6 +212,6 @@ def test_damaged_files_are_one_clear_error_each(write, tmp_path):
     with pytest.raises(ModelFormatError, match="negative"):
         VGG.from_caffe(write(net))
     old = CAFFE["NetParameter"]()
-    old.layers.add(layer="")
-    with pytest.raises(UnsupportedModelError, match="before 2014"):
+    old.layers.add(layer={})
+    with pytest.raises(UnsupportedModelError, match="before 2013"):
         VGG.from_caffe(write(old))

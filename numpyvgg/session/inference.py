@@ -11,7 +11,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ..errors import ArgumentError, UnsupportedModelError
-from ..files.onnx import OnnxModel, SerializableModel, ValueInfo, read_onnx
+from ..files.caffe import read_model
+from ..files.onnx import OnnxModel, SerializableModel, ValueInfo
 from ..kernels import Kernels
 from .options import PROVIDER, RunOptions, SessionOptions, check_options, check_providers
 from .plan import Planner, Step
@@ -83,7 +84,7 @@ class InferenceSession:
         check_providers(providers)
         check_options(options)
         self._options = options
-        self._model = path_or_bytes if isinstance(path_or_bytes, OnnxModel) else read_onnx(path_or_bytes)
+        self._model = path_or_bytes if isinstance(path_or_bytes, OnnxModel) else read_model(path_or_bytes)
         for value in self._model.inputs:
             if value.dtype is None:
                 self._fail(f"input {value.name!r} has a type that NumPy does not have", UnsupportedModelError)

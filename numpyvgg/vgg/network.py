@@ -178,12 +178,15 @@ class VGG:
         return cls(layers, input_shape, operations, np.dtype(dtype))
 
     @classmethod
-    def from_caffe(cls, path: str | os.PathLike[str], **options: Any) -> Self:
+    def from_caffe(
+        cls, path: str | os.PathLike[str], prototxt: str | os.PathLike[str] | None = None, **options: Any
+    ) -> Self:
         """Find the network in a Caffe model (``.caffemodel``), as the DEX networks were first published.
 
         Parameters
         ----------
-        path : path
+        path, prototxt : path
+            See `read_caffe`.
         **options
             As for `from_onnx`.
 
@@ -192,7 +195,7 @@ class VGG:
         ModelFormatError, UnsupportedModelError, ArgumentError
             As `from_onnx`.
         """
-        return cls.from_onnx(read_caffe(path), **options)
+        return cls.from_onnx(read_caffe(path, prototxt), **options)
 
     @classmethod
     def _check_configuration(cls, found: str, path: str) -> None:

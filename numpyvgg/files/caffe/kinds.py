@@ -1,0 +1,71 @@
+"""What a file is, by its content, for whoever has something else than the file that was wanted.
+
+Of five small files called ``.caffemodel`` that were met in public repositories none was one: web pages, a placeholder,
+a program. The content is asked only when a file cannot be read as what it should be: a network's name may begin with
+any bytes.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ...errors import ModelFormatError
+from ..wire import Message, Source
+
+#: First bytes -> what such a file is, and what to do with it
+_STARTS = {
+    b"\x89HDF": ("an HDF5 file", "Caffe's HDF5 snapshots are not read here: save the network in its binary form"),
+    b"\x1f\x8b": ("a gzip archive", "unpack it first"),
+    b"PK\x03\x04": ("a zip archive", "unpack it first"),
+    b"\xff\xd8\xff": ("a JPEG image", ""),
+    b"\x89PNG": ("a PNG image", ""),
+    b"GIF8": ("a GIF image", ""),
+    b"RIFF": ("an image", ""),
+    b"\x93NUMPY": ("a NumPy array", ""),
+    b"\x80\x02": ("a Python pickle", ""),
+}
+_DEFINITION = r"(?m)^\s*(layers?|input|input_dim|name)\s*[:{]"
+#: The same for texts: a pattern of what they have
+_TEXTS = {
+    r"\Aversion https://git-lfs": ("a Git LFS pointer", "fetch the file that it points to: `git lfs pull`"),
+    r"(?i)\A<(!doctype|html|head|\?xml|!--)": ("a web page", "download the file itself, by the page's raw link"),
+    _DEFINITION: ("a network's definition", "the weights are in a .caffemodel"),
+    r"(?m)\A#!|^(import \w+|from [\w.]+ import|def \w+\(|class \w+)": ("a program", ""),
+    r"": ("a text", ""),
+}
+
+
+def is_network(message: Message) -> bool:
+    """Whether a message's fields are those of a Caffe network, and not those of an ONNX model.
+
+    A `NetParameter` has its name, a string, in field 1 and its layers in field 2 or 100; a `ModelProto` has a number in
+    field 1 and its graph in field 7.
+    """
+    try:
+        message.text(1)
+        return message.has(100) or (message.has(2) and not message.has(7))
+    except ModelFormatError:
+        return False
+
+
+def is_text(source: Source) -> bool:
+    """Whether the file is a text: no control characters among its first bytes."""
+    return not re.search(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]", bytes(source.data[:2048]))
+
+
+def is_definition(source: Source) -> bool:
+    """Whether a text has lines as a network's definition has them."""
+    return re.search(_DEFINITION, bytes(source.data[:2048]).decode("utf-8", "replace")) is not None
+
+
+def refuse(source: Source, wanted: str) -> None:
+    """Raise the error that says what a file is instead of `wanted`; nothing happens where that is not known."""
+    head = bytes(source.data[:2048])
+    kind, mend = next((what for start, what in _STARTS.items() if head.startswith(start)), ("", ""))
+    if not kind and is_text(source):
+        text = head.decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
+        kind, mend = next(what for pattern, what in _TEXTS.items() if re.search(pattern, text))
+    elif not kind and head[:1] == b"\x08":
+        kind, mend = "an ONNX file, or no model at all", "give it a name that ends in .onnx"
+    if kind:
+        raise ModelFormatError(f"{source.name}: this is {kind}, not {wanted}{mend and '; '}{mend}")
