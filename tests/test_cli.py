@@ -43,9 +43,15 @@ def test_inspect_adds_up_the_layers(network):
         (["inspect", __file__], "a text file"),
         (["predict", PORTRAIT, "--model", PORTRAIT], "this is an image, not an ONNX file"),
         (["predict", PORTRAIT, "--model", "small", "--channels", "rgb"], "order is known"),
-        (["predict", PORTRAIT, "--faces", "--model", "small", "--draw", PORTRAIT], "the photograph itself"),
-        (["predict", PORTRAIT, "--faces", "--model", "small", "--draw", "missing/out.jpg"], "no folder missing"),
-        (["predict", PORTRAIT, "--faces", "--model", "small", "--draw", "out.xyz"], "does not end like an image's"),
+        (["predict", PORTRAIT, "--faces", "--model", "small", "--draw", PORTRAIT], "the input itself"),
+        (
+            ["predict", PORTRAIT, "--faces", "--model", "small", "--draw", "missing/out.jpg"],
+            "there is no folder missing",
+        ),
+        (
+            ["predict", PORTRAIT, "--faces", "--model", "small", "--draw", "out.xyz"],
+            "does not end in .jpeg or .jpg or .png",
+        ),
         (["bench", __file__], "a text file"),
         ([], "COMMAND"),
         (["predict", PORTRAIT, "--nonsense"], "--nonsense; see `numpyvgg --help`"),

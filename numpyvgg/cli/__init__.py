@@ -7,14 +7,20 @@ Modules are imported when their command is asked for, so that `numpyvgg predict`
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from ..errors import NumpyVggError
+from ..errors import InternalError, NumpyVggError, printable
 from ..version import __version__
+from .streams import abandon_output, prepare_streams
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 #: sub-command -> what it does, in the order in which help lists them
 COMMANDS: dict[str, str] = {
@@ -34,42 +40,67 @@ class _Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line, as all of this package's are."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"numpyvgg: {message}; see `{self.prog} --help`\n")
+        self.exit(2, f"numpyvgg: {printable(message)}; see `{self.prog} --help`\n")
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        (file or sys.stderr).write(message)  # argparse's own is silent where a disk is full
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; errors that a user can mend are one line on stderr and exit code 2."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = _Parser(prog="numpyvgg", description="VGG-16 face-age networks in plain NumPy.")
-    parser.add_argument("--version", action="version", version=f"numpyvgg {__version__}")
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    """Run one command -> the exit code. Whatever goes wrong is one line on stderr, and code 2.
+
+    With ``NUMPYVGG_TRACEBACK=1`` in the environment the line is preceded by Python's traceback.
+    """
+    prepare_streams()
     try:
-        for name, summary in COMMANDS.items():
-            subparser = subparsers.add_parser(name, help=summary, description=summary)
-            if arguments[:1] == [name]:
-                command = importlib.import_module(f"{__package__}.{name}")
-                command.add_arguments(subparser)
-        args = parser.parse_args(arguments)
-        code = command.run(args)
+        code = _run(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
         return code
-    except NumpyVggError as error:
-        print(f"numpyvgg: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone: nothing left to say
-        _close_output()
+        abandon_output()
         return 141
-    except MemoryError as error:
-        print(f"numpyvgg: out of memory: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:  # a full disk under our output, say
-        _close_output()
-        print(f"numpyvgg: {error}", file=sys.stderr)
+    except Exception as error:
+        if os.environ.get("NUMPYVGG_TRACEBACK"):
+            traceback.print_exc()
+        if isinstance(error, OSError) and not isinstance(error, NumpyVggError):
+            abandon_output()
+        with contextlib.suppress(OSError):  # stderr may be the stream that is full
+            print(f"numpyvgg: {_line(error)}", file=sys.stderr, flush=True)
         return 2
 
 
-def _close_output() -> None:
-    """Let what is still buffered go nowhere, so that Python does not fail on it once more at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _run(arguments: list[str]) -> int:
+    parser = _Parser(prog="numpyvgg", description="VGG-16 face-age networks in plain NumPy.")
+    parser.add_argument("--version", action="version", version=f"numpyvgg {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    first = next((word for word in arguments if word != "--"), "")
+    for name, summary in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=summary, description=summary)
+        if name == first:
+            command = importlib.import_module(f"{__package__}.{name}")
+            command.add_arguments(subparser)
+    try:
+        args = parser.parse_args(arguments)
+    except SystemExit as done:  # after --help, or a mistake that has been named
+        return int(done.code or 0)
+    return command.run(args)
+
+
+def _line(error: Exception) -> str:
+    """What an error says, as one line."""
+    text = printable(str(error))
+    if isinstance(error, InternalError):
+        return f"{text}; NUMPYVGG_TRACEBACK=1 shows where"
+    if isinstance(error, NumpyVggError):
+        return text
+    if isinstance(error, MemoryError):
+        return f"out of memory: {text}"
+    if isinstance(error, OSError):  # a full disk under our output, say
+        return printable(f"{error.filename or 'the output'}: {error.strerror or error}")
+    kind = type(error).__name__
+    return (
+        f"a fault of numpyvgg, which did not foresee this: {kind}: {text}; please report it (NUMPYVGG_TRACEBACK=1 "
+        "shows where)"
+    )

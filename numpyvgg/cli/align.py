@@ -9,9 +9,11 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from ..errors import ArgumentError, ImageError
+from ..errors import ArgumentError, ImageError, printable
 from ..photo.faces.detectors import DETECTOR_HELP, load_detector
 from ..photo.faces.search import Face, align_faces
+from ..text import progress_bar
+from .output import check_folder, written
 from .predict import find_images
 
 
@@ -24,9 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     paths = find_images(args.images)
     stems = _stems(paths)
+    check_folder("-o", args.output)
     detector = load_detector(args.detector)
     unreadable = 0
-    for path, stem in tqdm(list(zip(paths, stems, strict=True)), unit="image", disable=None):
+    for path, stem in progress_bar(list(zip(paths, stems, strict=True)), unit="image"):
         try:
             faces = align_faces(path, detector)
         except ImageError as error:
@@ -37,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
             crop = args.output / f"{stem}-{number}.png"
             _write(crop, face)
             which = f"face {number} of {len(faces)}, " if face.found else ""
-            tqdm.write(f"{path}: {which}{face}: {crop}")
+            tqdm.write(printable(f"{path}: {which}{face}: {crop}"))
     if unreadable:
         print(f"numpyvgg: {unreadable} of {len(paths)} images could not be read", file=sys.stderr)
     return 1 if unreadable else 0
@@ -55,8 +58,5 @@ def _stems(paths: list[str]) -> list[str]:
 
 
 def _write(path: Path, face: Face) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(face.crop).save(path)
-    except OSError as error:
-        raise ArgumentError(f"{path}: cannot be written: {error.strerror or error}") from None
+    with written("-o", path) as file:
+        Image.fromarray(face.crop).save(file, "PNG")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from importlib.util import find_spec
-from pathlib import Path
 
 from ..bench.measure import installed, measure, rows
 from ..errors import ArgumentError, MissingExtraError
@@ -15,6 +13,7 @@ from ..kernels.threads import available_cores
 from ..text import table
 from ..vgg.recognise import recognise
 from ..zoo import find
+from .output import check_file, json_text, written
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     if any(system.package != "numpyvgg" for system in systems) and not find_spec("onnx"):
         raise MissingExtraError("the others run on copies that onnx makes: pip install onnx, or --systems numpyvgg")
     if args.json:
-        _check_writable(Path(args.json))
+        check_file("--json", args.json)
     result = measure(args.path, systems, args.threads, args.rounds, progress=_show)
     _show("")
     machine = result["machine"]
@@ -44,16 +43,9 @@ def run(args: argparse.Namespace) -> int:
     header, lines = rows(result)
     print(table(header, lines, "<>>>>>>>"))
     if args.json:
-        Path(args.json).write_text(json.dumps(result, indent=1))
+        with written("--json", args.json) as file:
+            file.write(json_text(result, indent=1).encode())
     return 0
-
-
-def _check_writable(path: Path) -> None:
-    """Find out before the minutes of measuring, not after."""
-    try:
-        path.open("a").close()
-    except OSError as error:
-        raise ArgumentError(f"--json {path}: cannot be written: {error.strerror}") from None
 
 
 def _show(text: str) -> None:

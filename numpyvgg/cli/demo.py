@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import ModelFormatError, NumpyVggError
+from ..errors import ModelFormatError, NumpyVggError, printable
 from ..files.cache import cache_folder
 from ..files.onnx import read_onnx
 from ..photo.answers import answer
@@ -39,12 +39,13 @@ def run(args: argparse.Namespace) -> int:
     opened = time.perf_counter() - begin
     net = VGG16.from_onnx(model)
     print(layer_table(net.layers))
-    print(f"\n{net}\nopened {path} ({human_bytes(path.stat().st_size)}) in {opened * 1e3:.1f} ms")
+    size = human_bytes(path.stat().st_size)
+    print(f"\n{printable(str(net))}\nopened {printable(str(path))} ({size}) in {opened * 1e3:.1f} ms")
 
     x = to_tensor(image)
     rows = [_timed("numpyvgg", lambda: net(x))]
     rows += _onnxruntime(path, x)
-    print(f"\n{args.image or 'Eileen Collins, photographed by NASA'}:\n")
+    print(f"\n{printable(args.image or 'Eileen Collins, photographed by NASA')}:\n")
     cells = [[name, f"{seconds * 1e3:.0f} ms", answer(p[0])] for name, seconds, p in rows]
     print(table(["computed by", "one image", "answer"], cells, "<>"))
     if len(rows) == 2:
@@ -61,7 +62,7 @@ def _standin() -> Path:
     """The full-size stand-in's file, made when it is not there yet."""
     path = cache_folder() / "standin-age.onnx"
     if not path.exists():
-        print(f"Making a network with random weights, once: {path} (539 MB)")
+        print(f"Making a network with random weights, once: {printable(str(path))} (539 MB)")
         try:
             write_standin(path)
         except OSError as error:

@@ -6,8 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import ArgumentError
-from ..files.cache import written_whole
+from ..errors import ArgumentError, printable
 from ..files.onnx import OnnxModel
 from ..photo.answers import answer
 from ..photo.faces.detectors import DETECTOR_HELP, load_detector
@@ -19,6 +18,7 @@ from ..report.terminal import answer_chart, layer_table
 from ..text import human_bytes
 from ..vgg.network import VGG
 from ..zoo import PUBLISHED, open_model, require
+from .output import check_file, written
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -79,17 +79,15 @@ def _print_text(args: argparse.Namespace) -> None:
             print(layer_table(views))
         else:
             probabilities = net(x)
-        print(f"\n{name}: {answer_chart(answer(probabilities[0]))}")
+        print(f"\n{printable(name)}: {answer_chart(answer(probabilities[0]))}")
 
 
 def _write_page(args: argparse.Namespace) -> None:
-    path = Path(args.output)
-    try:
-        with written_whole(path) as file:  # that it can be written shows before the work, not after it
-            file.write(_page(args).encode())
-    except OSError as error:
-        raise ArgumentError(f"{path}: cannot be written: {error.strerror}") from None
-    print(f"{path}: {human_bytes(path.stat().st_size)}")
+    check_file("-o", args.output, inputs=[args.image])
+    page = _page(args).encode()
+    with written("-o", args.output) as file:
+        file.write(page)
+    print(printable(f"{args.output}: {human_bytes(len(page))}"))
 
 
 def _page(args: argparse.Namespace) -> str:

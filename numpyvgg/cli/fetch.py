@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, printable
 from ..zoo import PUBLISHED, adopt, fetch
 
 
@@ -23,9 +23,9 @@ def run(args: argparse.Namespace) -> int:
         if args.no_verify:
             raise ArgumentError("--no-verify goes with --from FILE; what comes over the network is always verified")
         for name in names:
-            print(f"{name}: {fetch(name)}")
+            print(printable(f"{name}: {fetch(name)}"))
         return 0
     if len(names) != 1:
         raise ArgumentError(f"--from brings one network at a time, not {len(names)}")
-    print(f"{names[0]}: {adopt(names[0], args.file, verify=not args.no_verify)}")
+    print(printable(f"{names[0]}: {adopt(names[0], args.file, verify=not args.no_verify)}"))
     return 0

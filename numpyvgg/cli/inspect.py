@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from dataclasses import asdict
 from typing import Any
 
-from ..errors import UnsupportedModelError
+from ..errors import UnsupportedModelError, printable
 from ..files.onnx import OnnxModel
 from ..text import human_bytes, shape_text, table
 from ..vgg.layer import Layer
 from ..vgg.recognise import recognise
 from ..zoo import open_model
+from .output import json_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,9 +29,9 @@ def run(args: argparse.Namespace) -> int:
         _print_tensors(model, str(error), args.json)
         return 0
     if args.json:
-        print(json.dumps({**_header(model), "layers": [_layer_record(layer) for layer in layers]}, indent=2))
+        print(json_text({**_header(model), "layers": [_layer_record(layer) for layer in layers]}, indent=2))
         return 0
-    print(model)
+    print(printable(str(model)))
     print(layer_table(layers))
     return 0
 
@@ -87,9 +87,9 @@ def _print_tensors(model: OnnxModel, why: str, as_json: bool) -> None:
     stored = [model.initializers.stored(name) for name in model.initializers]
     if as_json:
         tensors = [{"name": t.name, "shape": t.dims, "dtype": t.dtype.name, "storage": t.storage} for t in stored]
-        print(json.dumps({**_header(model), "not_vgg": why, "tensors": tensors}, indent=2))
+        print(json_text({**_header(model), "not_vgg": why, "tensors": tensors}, indent=2))
         return
-    print(model)
+    print(printable(str(model)))
     rows = [[t.name, shape_text(t.dims), t.dtype.name, f"{math.prod(t.dims):,}", t.storage] for t in stored]
     print(table(["tensor", "shape", "type", "numbers", "stored as"], rows, "<><><"))
-    print(why)
+    print(printable(why))

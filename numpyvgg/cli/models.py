@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 from typing import Any
 
+from ..errors import printable
 from ..files.cache import cache_folder
 from ..text import human_bytes, table
 from ..zoo import PUBLISHED, Published, record
+from .output import json_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.json:
-        print(json.dumps([_record(network) for network in PUBLISHED.values()], indent=2))
+        print(json_text([_record(network) for network in PUBLISHED.values()], indent=2))
         return 0
     rows = [
         [network.name, network.labels, network.data_set, human_bytes(network.size), _state(network)]
@@ -30,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"{network.name}: {network.file}, sha256 {network.sha256}")
     for licence, reference in dict.fromkeys((network.licence, network.reference) for network in PUBLISHED.values()):
         print(f"Licence {licence}. {reference}")
-    print(f"Kept in {cache_folder()}")
+    print(printable(f"Kept in {cache_folder()}"))
     return 0
 
 

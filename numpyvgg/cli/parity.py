@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, printable
 from ..files.caffe import is_caffe
 from ..files.onnx import OnnxModel
 from ..parity import compare
@@ -19,6 +18,7 @@ from ..parity.result import Parity, parity_records, parity_table
 from ..parity.runtimes import RUNTIMES, open_runtime
 from ..photo.images import SIZE, load_image, to_tensor
 from ..zoo import open_model
+from .output import check_folder, json_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,11 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     model = open_model(args.model)
     if args.write:
-        print(write_golden(model, _inputs(model, args.images), args.write))
+        check_folder("--write", args.write)
+        print(printable(str(write_golden(model, _inputs(model, args.images), args.write))))
         return 0
     parity = _compare(model, args)
     if args.json:
-        print(json.dumps(parity_records(parity), indent=2))
+        print(json_text(parity_records(parity), indent=2))
     else:
         print(parity_table(parity, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
     return 0 if parity.explained else 1

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import glob
-import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,7 +14,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from ..errors import ArgumentError, ImageError
+from ..errors import ArgumentError, ImageError, printable
 from ..photo.answers import Age, Answer, Gender
 from ..photo.faces.detectors import DETECTOR_HELP, load_detector
 from ..photo.faces.search import Face
@@ -24,6 +22,10 @@ from ..photo.images import CHANNELS, load_image
 from ..photo.predictor import DEX_MODELS, SMALL_MODELS, Prediction, Predictor, default_models
 from ..text import human_bytes, sparkline
 from ..zoo import PUBLISHED
+from .output import check_file, csv_line, csv_path, json_text, written
+
+#: Kinds of file that --draw writes
+DRAWINGS = (".jpg", ".jpeg", ".png", ".tif", ".webp")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -89,22 +91,7 @@ def _check_faces(args: argparse.Namespace, paths: Sequence[str]) -> None:
     if args.draw and len(paths) != 1:
         raise ArgumentError(f"--draw draws on one photograph, not on {len(paths)}: call it once for each")
     if args.draw:
-        _check_drawing(args.draw, paths[0])
-
-
-def _check_drawing(drawing: Path, photo: str) -> None:
-    """Turn away, before faces are looked for, a file that the drawing cannot go to."""
-    reason = ""
-    if drawing.is_dir():
-        reason = "that is a folder"
-    elif not drawing.parent.is_dir():
-        reason = f"there is no folder {drawing.parent}"
-    elif drawing.exists() and os.path.exists(photo) and drawing.samefile(photo):
-        reason = "that is the photograph itself"
-    elif drawing.suffix.lower() not in Image.registered_extensions():
-        reason = "its name does not end like an image's, .jpg or .png"
-    if reason:
-        raise ArgumentError(f"--draw {drawing}: cannot be written: {reason}")
+        check_file("--draw", args.draw, DRAWINGS, inputs=paths)
 
 
 def _draw(path: Path, photo: Image.Image, predictions: Sequence[Prediction]) -> None:
@@ -112,10 +99,8 @@ def _draw(path: Path, photo: Image.Image, predictions: Sequence[Prediction]) -> 
 
     faces = [prediction.face for prediction in predictions if prediction.face]
     picture = draw_faces(photo, faces, [label(prediction) for prediction in predictions])
-    try:
-        picture.save(path, quality=90)
-    except (OSError, ValueError) as error:  # ValueError: a suffix that is no image's
-        raise ArgumentError(f"--draw {path}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
+    with written("--draw", path) as file:
+        picture.save(file, Image.registered_extensions()[path.suffix.lower()], quality=90)
 
 
 def find_images(patterns: Sequence[str]) -> list[str]:
@@ -159,11 +144,11 @@ class Text:
         for number, prediction in enumerate(predictions, start=1):
             face = prediction.face
             which = f" face {number} of {len(predictions)}," if face and face.found else ""
-            yield f"{path}:{which}{f' {face}:' if face else ''} {prediction}"
+            yield printable(f"{path}:{which}{f' {face}:' if face else ''} {prediction}")
             for network, given in prediction.answers.items():
                 if self.top:
                     classes = ", ".join(f"{_label(given, i)} {p:.1%}" for i, p in most_probable(given, self.top))
-                    yield f"  {network}: {classes}"
+                    yield printable(f"  {network}: {classes}")
                     if isinstance(given, Age):
                         yield from (f"  {line}" for line in age_chart(given.probabilities))
 
@@ -177,7 +162,7 @@ class JsonLines:
     def lines(self, path: str, predictions: Sequence[Prediction]) -> Iterator[str]:
         faces = [{**_face_record(prediction.face), "answers": self._answers(prediction)} for prediction in predictions]
         record = {"faces": faces} if predictions[0].face else faces[0]
-        yield json.dumps({"image": path, **record}, ensure_ascii=False)
+        yield json_text({"image": path, **record})
 
     def _answers(self, prediction: Prediction) -> list[dict[str, Any]]:
         return [{"network": network, **self._answer(given)} for network, given in prediction.answers.items()]
@@ -207,15 +192,15 @@ class Csv:
 
     def lines(self, path: str, predictions: Sequence[Prediction]) -> Iterator[str]:
         if not self._begun:
-            yield _csv_line(self.columns)
+            yield csv_line(self.columns)
             self._begun = True
         for number, prediction in enumerate(predictions, start=1):
-            common = {"image": path, "face": number, **_face_record(prediction.face)}
+            common = {"image": csv_path(path), "face": number, **_face_record(prediction.face)}
             for network, given in prediction.answers.items():
-                record = {**common, "network": network, "kind": type(given).__name__.lower(), **vars(given)}
+                record = {**common, "network": csv_path(network), "kind": type(given).__name__.lower(), **vars(given)}
                 for place, (i, p) in enumerate(most_probable(given, self.top), start=1):
                     record.update({f"top_{place}_class": i, f"top_{place}_probability": p})
-                yield _csv_line([record.get(column, "") for column in self.columns])
+                yield csv_line([record.get(column, "") for column in self.columns])
 
 
 def _face_record(face: Face | None) -> dict[str, Any]:
@@ -223,17 +208,6 @@ def _face_record(face: Face | None) -> dict[str, Any]:
     if face is None:
         return {}
     return {"found": face.found, "angle": face.angle, "box": face.box.round(2).tolist(), "score": face.score}
-
-
-class _Line:
-    """What the csv module writes a row to, in order to have it back as a string."""
-
-    def write(self, line: str) -> str:
-        return line
-
-
-def _csv_line(cells: Sequence[object]) -> str:
-    return csv.writer(_Line(), lineterminator="").writerow(cells)
 
 
 def most_probable(given: Answer, count: int) -> list[tuple[int, float]]:

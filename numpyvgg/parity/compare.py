@@ -6,11 +6,11 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
-from tqdm import tqdm
 
 from ..errors import ArgumentError
 from ..files.onnx import Node, OnnxModel, SerializableModel, read_onnx
 from ..session.inference import InferenceSession
+from ..text import progress_bar
 from .graph import Graph
 from .judge import Input, Judgement, Value, judge
 from .operations import operation
@@ -54,7 +54,7 @@ def compare(model: ModelLike, x: np.ndarray, runtime: Runtime, ours: Runtime | N
         raise ArgumentError(f"parity takes a batch of floats, not {x.dtype} {list(x.shape)}; see ndarray.astype")
     ours = ours or own_runtime(model)
     rows = {node.outputs[0]: LayerParity(graph.name(node), node.op_type, node.outputs[0]) for node in graph.nodes}
-    with tqdm(total=len(x) * len(rows), unit="layer", leave=False, disable=None) as progress:
+    with progress_bar(total=len(x) * len(rows), unit="layer", leave=False) as progress:
         for i in range(len(x)):
             image = x[i : i + 1]
             theirs, own = graph.named(runtime(image)), graph.named(ours(image))

@@ -21,12 +21,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from ..errors import ArgumentError, ModelFormatError
+from ..files.cache import written_whole
 from ..files.onnx import OnnxModel, read_onnx
 from ..files.tensor import StoredTensor
 from ..files.wire import Message, Source, bytes_field, integer_field, packed_varints
+from ..text import progress_bar
 from .compare import ModelLike
 from .graph import Graph
 from .operations import operation
@@ -77,7 +78,7 @@ def write_golden(model: ModelLike, x: np.ndarray, folder: str | os.PathLike[str]
     graph, folder = Graph(model), Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for i in tqdm(range(len(x)), unit="image", leave=False, disable=True if len(x) == 1 else None):
+        for i in progress_bar(range(len(x)), unit="image", leave=False):
             _write_data_set(graph, x[i : i + 1].astype(np.float32), folder, f"test_data_set_{i}")
     except OSError as error:
         raise ArgumentError(f"{error.filename or folder}: cannot be written: {error.strerror or error}") from None
@@ -87,7 +88,7 @@ def write_golden(model: ModelLike, x: np.ndarray, folder: str | os.PathLike[str]
 def _write_data_set(graph: Graph, x: np.ndarray, folder: Path, data_set: str) -> None:
     outputs = {output.name for output in graph.model.outputs}
     values, added = {graph.input: x}, set()
-    with zipfile.ZipFile(folder / f"{data_set}.npz", "w") as archive:
+    with written_whole(folder / f"{data_set}.npz") as file, zipfile.ZipFile(file, "w") as archive:
         _write(folder / data_set / "input_0.pb", graph.input, x)
         for node, value in graph.forward(x, np.float64, stored=np.float32):
             name = node.outputs[0]
@@ -105,8 +106,8 @@ def _write_data_set(graph: Graph, x: np.ndarray, folder: Path, data_set: str) ->
 
 
 def _write(path: Path, name: str, array: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(tensor_proto(name, array))
+    with written_whole(path) as file:
+        file.write(tensor_proto(name, array))
 
 
 def _add(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:

@@ -10,8 +10,8 @@ section 4.2.
 from __future__ import annotations
 
 import numpy as np
-from tqdm import tqdm
 
+from ..text import progress_bar
 from ..vgg.network import VGG
 from .gradients import score
 
@@ -38,7 +38,7 @@ def occlusion(net: VGG, x: np.ndarray) -> np.ndarray:
     columns = range(0, x.shape[3] - PATCH + 1, STRIDE)
     places = [(row, column) for row in rows for column in columns]
     scores = []
-    with tqdm(total=len(places), desc="hiding parts", unit="image", disable=None, leave=False) as bar:
+    with progress_bar(total=len(places), desc="hiding parts", unit="image", leave=False) as bar:
         for first in range(0, len(places), BATCH):
             batch = places[first : first + BATCH]
             images = np.repeat(x, len(batch), axis=0)

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from ..files.cache import written_whole
 from ..files.wire import bytes_field, integer_field, length_prefix, packed_varints, single_field
+from ..text import progress_bar
 from .layer import CONFIGURATIONS
 
 #: Simonyan & Zisserman 2015, table 1: the number of filters in each block, and of units in fc6 and fc7
@@ -163,7 +163,7 @@ def write_standin(path: Path, *, width: float = 1.0, classes: int = 101, seed: i
     after += bytes_field(12, _value_info("prob", _FLOAT, (1, classes)))
     graph_size = len(before) + len(after) + sum(len(heads[name]) + 4 * math.prod(tensors[name]) for name in tensors)
 
-    with written_whole(path) as file, tqdm(total=graph_size, unit="B", unit_scale=True, disable=None) as bar:
+    with written_whole(path) as file, progress_bar(total=graph_size, unit="B", unit_scale=True) as bar:
         bar.set_description(path.name)
         file.write(integer_field(1, 6) + bytes_field(2, "numpyvgg-standin") + length_prefix(7, graph_size) + before)
         for layer, *arrays in standin_weights("D", width, classes, seed):
