@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -269,15 +269,54 @@ def softmax_flattened(x: np.ndarray, axis: int = 1) -> np.ndarray:
     return softmax(rows).reshape(x.shape)
 
 
-class Textbook:
-    """The operations that a network's forward pass calls, each made of the functions above.
+class StoredWeight(Protocol):
+    """A fully connected layer's weight [M, K] that lies in a file."""
 
-    `numpyvgg.kernels` has the same methods. Weights are handed over once, with `prepare_conv` and `prepare_linear`,
-    since a fast kernel may want to rearrange them; here they are kept as they come.
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def read(self, first: int, out: np.ndarray) -> None:
+        """Copy the rows from `first` on into `out`."""
+
+    def array(self) -> np.ndarray:
+        """The whole weight."""
+
+
+class Operations(Protocol):
+    """What a forward pass is made of; `Textbook` and `numpyvgg.kernels.Kernels` are two implementations.
+
+    Weights are handed over once, with `prepare_conv` and `prepare_linear`, since a fast kernel may want to rearrange
+    them. Which weights are kept in memory, and since when, is the implementation's own affair.
     """
 
-    #: The textbook needs every weight in memory; the kernels may read some from the file.
-    keeps_weights = True
+    def prepare_conv(
+        self,
+        weight: np.ndarray,
+        bias: np.ndarray | None,
+        strides: Pair = (1, 1),
+        pads: Pads = (0, 0, 0, 0),
+        dilations: Pair = (1, 1),
+        group: int = 1,
+    ) -> Any: ...
+    def prepare_linear(self, weight: np.ndarray | StoredWeight, bias: np.ndarray | None) -> Any: ...
+    def conv2d(self, x: np.ndarray, conv: Any) -> np.ndarray: ...
+    def conv_relu(self, x: np.ndarray, conv: Any) -> np.ndarray: ...
+    def conv_relu_pool(self, x: np.ndarray, conv: Any) -> np.ndarray: ...
+    def linear(self, x: np.ndarray, fc: Any) -> np.ndarray: ...
+    def linear_relu(self, x: np.ndarray, fc: Any) -> np.ndarray: ...
+
+
+class Textbook:
+    """The operations, each made of the functions above; weights are kept as they come.
+
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}
+        What everything is computed in.
+    """
+
+    def __init__(self, dtype: str | np.dtype = "float32"):
+        self.dtype = np.dtype(dtype)
 
     def prepare_conv(
         self,
@@ -289,16 +328,18 @@ class Textbook:
         group: int = 1,
     ) -> dict[str, Any]:
         return {
-            "weight": np.require(weight, requirements="A"),  # else NumPy would copy it for each product
-            "bias": bias,
+            "weight": np.require(weight, self.dtype, "A"),  # unaligned, NumPy would copy it for each product
+            "bias": None if bias is None else bias.astype(self.dtype, copy=False),
             "strides": strides,
             "pads": pads,
             "dilations": dilations,
             "group": group,
         }
 
-    def prepare_linear(self, weight: np.ndarray, bias: np.ndarray | None) -> dict[str, Any]:
-        return {"weight": weight, "bias": bias, "transB": 1}
+    def prepare_linear(self, weight: np.ndarray | StoredWeight, bias: np.ndarray | None) -> dict[str, Any]:
+        weight = weight if isinstance(weight, np.ndarray) else weight.array()
+        bias = None if bias is None else bias.astype(self.dtype, copy=False)
+        return {"weight": np.require(weight, self.dtype, "A"), "bias": bias, "transB": 1}
 
     def conv2d(self, x: np.ndarray, conv: dict[str, Any]) -> np.ndarray:
         return conv2d(x, **conv)

@@ -120,7 +120,7 @@ def test_a_deployed_network_answers_as_opencv_does(form, shapes, portrait, write
 @pytest.mark.parametrize("form", ["new", "old"])
 def test_a_network_saved_in_training_answers_with_the_softmax_of_its_loss(form, portrait, write):
     net = VGG.from_caffe(write(caffe_model(form, training=True)))
-    assert [layer.place for layer in net.layers][-2:] == ["fc8", "prob"]
+    assert [layer.title for layer in net.layers][-2:] == ["fc8", "prob"]
     assert abs(net(portrait) - onnx_answers(portrait)).max() <= 5e-6
 
 

@@ -277,20 +277,22 @@ def test_weights_that_memory_has_no_room_for_are_read_from_the_file_again(images
     net = VGG16.from_onnx(write_standin(tmp_path / "net.onnx"))
     first = net(images[:1])
 
-    def no_room(layer: object, keep: bool) -> None:
+    def no_room() -> None:
         raise MemoryError
 
-    monkeypatch.setattr(net, "_prepare_linear", no_room)
+    for layer in net.layers:
+        if layer.kind == "fc":
+            monkeypatch.setattr(layer.stored, "array", no_room)
     assert net(images[:1]).tobytes() == net(images[:1]).tobytes() == first.tobytes()
 
 
 def test_layers_say_how_they_run():
     methods = {
-        conv: {layer.place: layer.method for layer in VGG16.from_onnx(standin_model(width=1 / 4), conv=conv).layers}
+        conv: {layer.title: layer.method for layer in VGG16.from_onnx(standin_model(width=1 / 4), conv=conv).layers}
         for conv in ("im2col", "winograd", "textbook")
     }
     assert (methods["im2col"]["conv3_1"], methods["winograd"]["conv3_1"]) == ("im2col", "Winograd F(4x4, 3x3)")
-    assert (methods["winograd"]["conv1_1"], methods["winograd"]["fc6"]) == ("im2col", "rows")
+    assert (methods["winograd"]["conv1_1"], methods["winograd"]["fc6"]) == ("im2col", "row blocks")
     assert (methods["textbook"]["conv3_1"], methods["textbook"]["pool1"]) == ("textbook", "")
 
 

@@ -179,7 +179,7 @@ def test_pytorchs_exports_cover_what_is_said_of_them():
 
 
 def test_vgg16_turns_the_other_configurations_away():
-    with pytest.raises(UnsupportedModelError, match=r"not VGG-16, but configuration A; open it with numpyvgg\.VGG"):
+    with pytest.raises(UnsupportedModelError, match=r"configuration A, not VGG-16; open it with numpyvgg\.VGG"):
         VGG16.from_onnx(standin_model(MODERN, configuration="A"))
 
 
@@ -218,7 +218,6 @@ ALIKE = {
     "batch statistics": (
         dataclasses.replace(MODERN, batch_norm=True),
         lambda n, g: n["conv3_2_bn"].attribute.append(onnx.helper.make_attribute("training_mode", 1)), "conv3_2_bn"),
-    "a node without an output": (MODERN, lambda n, g: n["relu2_1"].ClearField("output"), "relu2_1.* has no output"),
     "an epsilon that is no number": (
         dataclasses.replace(MODERN, batch_norm=True),
         lambda n, g: n["conv3_2_bn"].attribute[0].CopyFrom(onnx.helper.make_attribute("epsilon", [1])), "epsilon"),
@@ -229,7 +228,7 @@ ALIKE = {
     "a padding that pads": (
         dataclasses.replace(MODERN, no_ops=("Pad",)), lambda n, g: next(
             t for t in g.initializer if t.name == "conv2_1_pad_pads").__setattr__(
-                "raw_data", np.array([0, 0, 1, 1, 0, 0, 1, 1], "<i8").tobytes()), "conv2_1.*Pad"),
+                "raw_data", np.array([0, 0, 1, 1, 0, 0, 1, 1], "<i8").tobytes()), "conv2_1.* has pads"),
 }  # fmt: skip
 
 
@@ -262,4 +261,4 @@ def test_every_layers_output_is_that_of_the_graph(portrait):
         theirs = InferenceSession(model).run(names, {"input": portrait})
         for layer, (_, ours), expected in zip(net.layers, net.trace(portrait), theirs, strict=True):
             assert ours.shape == expected.shape
-            assert abs(ours - expected).max() <= 1e-5 * abs(expected).max(), layer.place
+            assert abs(ours - expected).max() <= 1e-5 * abs(expected).max(), layer.title

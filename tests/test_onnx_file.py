@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from numpyvgg import ModelFormatError, NumpyVggError, UnsupportedModelError, read_onnx
 from numpyvgg.files.wire import Source, bytes_field, integer_field, length_prefix, packed_varints, varint
+from numpyvgg.graph.graph import Graph
 
 TYPES = ["FLOAT", "DOUBLE", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "BOOL"]
 TYPES += ["FLOAT16", "COMPLEX64", "COMPLEX128"]
@@ -212,8 +213,8 @@ def decoded(value):
 )
 def test_a_constant_node_is_worth_its_attribute(attribute, expected):
     model = read_onnx(model_with(nodes=[helper.make_node("Constant", [], ["c"], **attribute)]))
-    np.testing.assert_array_equal(model.constant("c"), expected)
-    assert model.constant("y") is None
+    np.testing.assert_array_equal(Graph(model).constant("c"), expected)
+    assert Graph(model).constant("y") is None
 
 
 def test_a_path_bytes_and_a_model_proto_give_the_same_model(tmp_path):

@@ -57,7 +57,7 @@ def explanations():
 
 def head(net: VGG, x: np.ndarray) -> float:
     """The score as a function of conv5_3's output, by the textbook's forward operations."""
-    fc6, fc7, fc8 = ([a.astype(x.dtype) for a in p.load()] for p in net.layers if p.place.startswith("fc") and p.load)
+    fc6, fc7, fc8 = ([a.astype(x.dtype) for a in p.load()] for p in net.layers if p.kind == "fc" and p.load)
     y = max_pool(x, (2, 2), strides=(2, 2)).reshape(1, -1)
     y = relu(linear(y, *fc6, transB=1))
     y = relu(linear(y, *fc7, transB=1))
@@ -152,10 +152,10 @@ def test_the_layers_are_the_sixteen_and_five_poolings_with_the_values_of_the_for
     views, values = watch(net, portrait)
     assert len(views) == 13 + 5 + 3
     np.testing.assert_array_equal(values["prob"], net(portrait))
-    outputs = {layer.place: value for layer, value in net.trace_layers(portrait)}
+    outputs = {layer.title: value for layer, value in net.trace_layers(portrait)}
     for view in views:
-        before = outputs[view.layer.place]
-        after = outputs.get(view.layer.place.replace("conv", "relu").replace("fc", "relu"), before)
+        before = outputs[view.layer.title]
+        after = outputs.get(view.layer.title.replace("conv", "relu").replace("fc", "relu"), before)
         assert view.counts.sum() == before.size
         if view.zeros is not None:
             assert round(view.zeros * after.size) == (after == 0).sum()
@@ -248,7 +248,7 @@ def test_the_page_stands_on_its_own(page_text):
 
 def test_the_page_has_every_layer_and_stays_small(page_text, explanations):
     page = Page(page_text)
-    assert {view.layer.place for view in explanations[0].layers} <= set(page.ids)
+    assert {view.layer.title for view in explanations[0].layers} <= set(page.ids)
     assert page.images > 18 * 4
     assert len(page_text.encode()) < 5e6
 

@@ -55,7 +55,7 @@ def test_every_intermediate_layer_is_that_of_onnx_runtime(fixture, portrait, req
     theirs = runtime_layers(str(path), portrait, [layer.output for layer in layers])
     for layer, mine, their in zip(layers, ours, theirs, strict=True):
         assert mine.shape == their.shape
-        assert abs(mine - their).max() <= 2e-5 * abs(their).max(), layer.place
+        assert abs(mine - their).max() <= 2e-5 * abs(their).max(), layer.title
 
 
 def test_the_pass_and_its_trace_end_with_the_same_bits(raw_path, portrait):
@@ -108,7 +108,7 @@ def test_names_do_not_matter(images):
     for value in (*model.graph.initializer, *model.graph.output, *model.graph.input):
         value.name = names.get(value.name, value.name)
     anonymous = VGG16.from_onnx(model)
-    assert [layer.place for layer in anonymous.layers][-3:] == ["relu7", "fc8", "prob"]
+    assert [layer.title for layer in anonymous.layers][-3:] == ["relu7", "fc8", "prob"]
     assert anonymous(images).tobytes() == VGG16.from_onnx(standin_model(Layout(opset=13)))(images).tobytes()
 
 

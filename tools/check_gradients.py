@@ -26,7 +26,7 @@ LIMIT = 1e-4
 
 def autograd(net: VGG, relu5_3: np.ndarray) -> dict[str, np.ndarray]:
     """The same gradients as `backward`'s, from conv5_3's output on by PyTorch alone."""
-    weights = {p.place: [torch.tensor(a) for a in p.load()] for p in net.layers if p.place.startswith("fc") and p.load}
+    weights = {p.title: [torch.tensor(a) for a in p.load()] for p in net.layers if p.kind == "fc" and p.load}
     values = {"relu5_3": torch.tensor(relu5_3, requires_grad=True)}
     values["pool5"] = F.max_pool2d(values["relu5_3"], 2)
     values["fc6"] = F.linear(values["pool5"].flatten(1), *weights["fc6"])

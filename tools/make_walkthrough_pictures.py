@@ -98,7 +98,7 @@ def draw_im2col() -> None:
 
 def draw_maps(net: VGG16, x: np.ndarray) -> None:
     """The three strongest feature maps at five depths, under each other."""
-    values = {layer.place: value[0] for layer, value in net.trace_layers(x)}
+    values = {layer.title: value[0] for layer, value in net.trace_layers(x)}
     places = ["relu1_1", "relu2_2", "relu3_3", "relu4_3", "relu5_3"]
     figure, axes = plt.subplots(3, 6, figsize=(8.6, 4.6), layout="constrained")
     for row in range(3):

@@ -84,7 +84,7 @@ def pytorch(path: str, threads: int) -> Run:
             module = kind(*weight.shape[1::-1]) if flat else kind(*weight.shape[1::-1], 3, padding=1)
             module.weight.copy_(torch.tensor(weight.copy()))
             module.bias.copy_(torch.tensor(bias.copy()))
-            steps += [torch.nn.Flatten(), module] if layer.place == "fc6" else [module]
+            steps += [torch.nn.Flatten(), module] if layer.title == "fc6" else [module]
         elif layer.op_type == "Softmax":
             steps.append(torch.nn.Softmax(1))
         else:

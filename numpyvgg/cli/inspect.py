@@ -72,7 +72,7 @@ def _header(model: OnnxModel) -> dict[str, Any]:
 def _layer_record(layer: Layer) -> dict[str, Any]:
     return {
         "name": layer.name,
-        "place": layer.place,
+        "layer": layer.title,
         "operator": layer.op_type,
         "output_shape": layer.output_shape,
         "parameters": layer.parameters,

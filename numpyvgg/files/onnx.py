@@ -156,27 +156,6 @@ class OnnxModel:
         """Version of the standard operator set."""
         return self.opset_imports[""]
 
-    def constant(self, name: str) -> np.ndarray | None:
-        """The value of a tensor that is fixed in the file: an initializer, or what a Constant node says; else None.
-
-        PyTorch writes equal tensors once and hands them on through Identity nodes; those are followed.
-        """
-        if name in self.initializers:
-            return self.initializers[name]
-        for node in self.nodes:
-            if name in node.outputs and node.op_type == "Constant":
-                return constant_value(node)
-            if name in node.outputs and node.op_type == "Identity":
-                return self.constant(node.inputs[0])
-        return None
-
-    def constant_shape(self, name: str) -> tuple[int, ...] | None:
-        """The shape of such a tensor, without making the array."""
-        if name in self.initializers:
-            return self.initializers.stored(name).dims
-        value = self.constant(name)
-        return None if value is None else value.shape
-
     def __repr__(self) -> str:
         return (
             f"<OnnxModel {self.path}: {len(self.nodes)} nodes, {len(self.initializers)} initializers, "

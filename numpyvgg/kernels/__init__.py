@@ -13,15 +13,34 @@ from numbers import Integral
 import numpy as np
 
 from ..errors import ArgumentError
+from ..layers import Operations, StoredWeight, Textbook
 from . import fully_connected, im2col, winograd
-from .fully_connected import Linear, Rows
+from .fully_connected import Linear
 from .im2col import Im2colConv
 from .threads import Scratch, Workers, available_cores
 from .winograd import WinogradConv
 
 Conv = Im2colConv | WinogradConv
 
-METHODS = ("im2col", "winograd")
+#: How convolutions are computed: by the kernels, or by the definitions in `layers`.
+METHODS = ("im2col", "winograd", "textbook")
+
+
+def operations(conv: str, threads: int | None, dtype: np.dtype | str) -> Operations:
+    """The operations set that computes convolutions by a method of `METHODS`.
+
+    Raises
+    ------
+    ArgumentError
+        There is no such method, number of threads or dtype.
+    """
+    if conv not in METHODS:
+        raise ArgumentError(f"conv={conv!r} does not exist; there are {', '.join(map(repr, METHODS))}")
+    if str(dtype) not in ("float32", "float64"):
+        raise ArgumentError(f"dtype={dtype!r} does not exist; there are 'float32' and 'float64'")
+    if threads is not None and not (isinstance(threads, Integral) and threads >= 1):
+        raise ArgumentError(f"threads={threads!r}: a whole number is needed, at least 1")
+    return Textbook(dtype) if conv == "textbook" else Kernels(conv, threads, dtype)
 
 
 class Kernels:
@@ -38,21 +57,9 @@ class Kernels:
         How many; by default the cores that this process may use.
     dtype : dtype
         What everything is computed in.
-
-    Raises
-    ------
-    ArgumentError
-        An option has a value that does not exist.
     """
 
-    #: Fully connected weights may be read from the file, a block at a time, where a network is used but once.
-    keeps_weights = False
-
     def __init__(self, conv: str = "im2col", threads: int | None = None, dtype: np.dtype | str = "float32"):
-        if conv not in METHODS:
-            raise ArgumentError(f"conv={conv!r} does not exist; there are {' and '.join(map(repr, METHODS))}")
-        if threads is not None and not (isinstance(threads, Integral) and threads >= 1):
-            raise ArgumentError(f"threads={threads!r}: a whole number is needed, at least 1")
         self.dtype = np.dtype(dtype)
         self._winograd = conv == "winograd"
         self._workers = Workers(threads or available_cores())
@@ -74,11 +81,9 @@ class Kernels:
         window = tuple(strides), tuple(pads), tuple(dilations)
         return im2col.prepare(weight, bias, *window, group, self.dtype, self._workers)
 
-    def prepare_linear(self, weight: np.ndarray | Rows, bias: np.ndarray | None) -> Linear:
-        """Keep the weight ``[M, K]`` where it is, in a file if need be; an array that is not aligned is copied."""
-        if isinstance(weight, np.ndarray):
-            weight = np.require(weight, self.dtype, "A")
-        return Linear(weight, bias if bias is None else np.array(bias, self.dtype))
+    def prepare_linear(self, weight: np.ndarray | StoredWeight, bias: np.ndarray | None) -> Linear:
+        """Leave the weight ``[M, K]`` where it is, in a file if need be; an array that is not aligned is copied."""
+        return Linear(weight, bias if bias is None else np.array(bias, self.dtype), self.dtype)
 
     def conv2d(self, x: np.ndarray, conv: Conv) -> np.ndarray:
         """Convolution and bias, ``[N, C, H, W] -> [N, M, outH, outW]``; ArgumentError where shapes do not fit."""

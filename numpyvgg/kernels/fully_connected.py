@@ -9,66 +9,71 @@ take blocks of rows::
 For a batch a block serves all images before the next is read, as one matrix product. That is arithmetic rather than
 memory, and wants more rows.
 
-**Weights in a file.** For a single image nothing is gained by keeping 411 MB: a block is copied from the file into a
-small array (for one image, one that stays in the core's cache), used, and freed (`Rows`). That also takes care of
-floats that a file holds at any byte, which NumPy would copy as a whole before each product. A network that is used
-again wants its weights as arrays; the copies of blocks cost it a third more time.
+**Weights in a file.** For a single image nothing is gained by keeping 411 MB: in the first pass a block is copied from
+the file into a small array (for one image, one that stays in the core's cache), used, and freed. That also takes care
+of floats that a file holds at any byte, which NumPy would copy as a whole before each product. A network that is used
+again wants its weights as arrays, since the copies of blocks cost it a third more time: the second pass keeps them.
 
 `np.dot` and not `np.matmul`: for such thin products only the former releases the GIL.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+import threading
+from contextlib import suppress
 
 import numpy as np
 
+from ..layers import StoredWeight
 from .threads import Scratch, Workers
 
 BLOCK = 1 << 20  # bytes of weight in one block: half of a common L2, and large against the cost of a call
 BATCH_ROWS = 64  # of weight in a block that serves several images
 
 
-class Rows(Protocol):
-    """A matrix that lies elsewhere, such as in a file: `numpyvgg.files.tensor.Rows`."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype
-
-    def read(self, first: int, out: np.ndarray) -> None:
-        """Copy the rows from `first` on into `out`."""
-
-
-@dataclass(frozen=True)
 class Linear:
-    """A fully connected layer's weight ``[M, K]`` and its bias ``[M]``."""
+    """A fully connected layer's weight ``[M, K]``, in a file or in memory, and its bias ``[M]``."""
 
-    weight: np.ndarray | Rows
-    bias: np.ndarray | None
-    method = "rows"
+    method = "row blocks"
+
+    def __init__(self, weight: np.ndarray | StoredWeight, bias: np.ndarray | None, dtype: np.dtype):
+        self.bias = bias
+        self._dtype = dtype
+        self._weight = np.require(weight, dtype, "A") if isinstance(weight, np.ndarray) else weight
+        self._passes = 0
+        self._lock = threading.Lock()
+
+    def weight(self) -> np.ndarray | StoredWeight:
+        """The weight for one pass; from the second on in memory, where there is room for it."""
+        with self._lock:
+            self._passes += 1
+            if self._passes == 2 and not isinstance(self._weight, np.ndarray):
+                with suppress(MemoryError):  # it can still be read from the file
+                    self._weight = np.require(self._weight.array(), self._dtype, "A")
+            return self._weight
 
 
 def linear(x: np.ndarray, fc: Linear, dtype: np.dtype, workers: Workers, scratch: Scratch) -> np.ndarray:
     """``x @ weight.T + bias``: ``[N, K] -> [N, M]``."""
-    n, (outputs, inputs) = len(x), fc.weight.shape
+    weight = fc.weight()
+    n, (outputs, inputs) = len(x), weight.shape
     source = np.ascontiguousarray(x.reshape(n, inputs).T, dtype)  # [K, N]
     y = np.empty((outputs, n), dtype)
     rows = max(1, BLOCK // (inputs * dtype.itemsize)) if n == 1 else BATCH_ROWS
 
     def block(number: int) -> None:
         part = slice(number * rows, min((number + 1) * rows, outputs))
-        weight = _rows(fc.weight, part, scratch).astype(dtype, copy=False)
+        some = _rows(weight, part, scratch).astype(dtype, copy=False)
         if n == 1:
-            np.dot(weight, source[:, 0], out=y[part, 0])
+            np.dot(some, source[:, 0], out=y[part, 0])
         else:
-            np.dot(weight, source, out=y[part])
+            np.dot(some, source, out=y[part])
 
     workers.run(block, -(-outputs // rows) if n else 0)
     return y.T + fc.bias if fc.bias is not None else y.T.copy()
 
 
-def _rows(weight: np.ndarray | Rows, part: slice, scratch: Scratch) -> np.ndarray:
+def _rows(weight: np.ndarray | StoredWeight, part: slice, scratch: Scratch) -> np.ndarray:
     """Some rows of the weight, where they are or copied."""
     if isinstance(weight, np.ndarray):
         return weight[part]

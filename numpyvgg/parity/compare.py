@@ -11,7 +11,7 @@ from ..errors import ArgumentError
 from ..files.onnx import Node, OnnxModel, SerializableModel, read_onnx
 from ..session.inference import InferenceSession
 from ..text import progress_bar
-from .graph import Graph
+from .graph import ParityGraph
 from .judge import Input, Judgement, Value, judge
 from .operations import operation
 from .result import LayerParity, Parity, failure_text
@@ -49,7 +49,7 @@ def compare(model: ModelLike, x: np.ndarray, runtime: Runtime, ours: Runtime | N
         What the runtime returned has no tensor of the graph.
     """
     model = model if isinstance(model, OnnxModel) else read_onnx(model)
-    graph, x = Graph(model), np.asarray(x)
+    graph, x = ParityGraph(model), np.asarray(x)
     if x.dtype.kind != "f" or x.ndim == 0:
         raise ArgumentError(f"parity takes a batch of floats, not {x.dtype} {list(x.shape)}; see ndarray.astype")
     ours = ours or own_runtime(model)
@@ -71,7 +71,9 @@ def compare(model: ModelLike, x: np.ndarray, runtime: Runtime, ours: Runtime | N
     return Parity(layers, len(x))
 
 
-def _judge_each(graph: Graph, x: np.ndarray, theirs: Mapping[str, np.ndarray]) -> Iterator[tuple[Node, Judgement]]:
+def _judge_each(
+    graph: ParityGraph, x: np.ndarray, theirs: Mapping[str, np.ndarray]
+) -> Iterator[tuple[Node, Judgement]]:
     """Judge each node by the runtime's own inputs to it."""
     values = {graph.input: Value(x.astype(np.float64))}
     for node in graph.nodes:

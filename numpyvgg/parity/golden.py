@@ -29,7 +29,7 @@ from ..files.tensor import StoredTensor
 from ..files.wire import Message, Source, bytes_field, integer_field, packed_varints
 from ..text import progress_bar
 from .compare import ModelLike
-from .graph import Graph
+from .graph import ParityGraph
 from .operations import operation
 
 _DATA_TYPES = {"float32": 1, "float64": 11}  # TensorProto.DataType
@@ -75,7 +75,7 @@ def write_golden(model: ModelLike, x: np.ndarray, folder: str | os.PathLike[str]
         The folder.
     """
     model = model if isinstance(model, OnnxModel) else read_onnx(model)
-    graph, folder = Graph(model), Path(folder)
+    graph, folder = ParityGraph(model), Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for i in progress_bar(range(len(x)), unit="image", leave=False):
@@ -85,7 +85,7 @@ def write_golden(model: ModelLike, x: np.ndarray, folder: str | os.PathLike[str]
     return folder
 
 
-def _write_data_set(graph: Graph, x: np.ndarray, folder: Path, data_set: str) -> None:
+def _write_data_set(graph: ParityGraph, x: np.ndarray, folder: Path, data_set: str) -> None:
     outputs = {output.name for output in graph.model.outputs}
     values, added = {graph.input: x}, set()
     with written_whole(folder / f"{data_set}.npz") as file, zipfile.ZipFile(file, "w") as archive:
@@ -145,7 +145,7 @@ def read_golden(model: OnnxModel, folder: str | os.PathLike[str]) -> list[dict[s
     """
     folder = Path(folder)
     files = [folder] if folder.suffix == ".npz" else sorted([*folder.glob("**/*.npz"), *folder.glob("**/*.pb")])
-    graph = Graph(model)
+    graph = ParityGraph(model)
     sets: dict[str, dict[str, np.ndarray]] = {}
     for path in files:
         tensors = sets.setdefault(_data_set(path), {})
@@ -176,7 +176,7 @@ def _read_npz(path: Path) -> Mapping[str, np.ndarray]:
         raise ModelFormatError(f"{path}: not an .npz of arrays: {error}") from None
 
 
-def _read_pb(graph: Graph, folder: Path, path: Path) -> Mapping[str, np.ndarray]:
+def _read_pb(graph: ParityGraph, folder: Path, path: Path) -> Mapping[str, np.ndarray]:
     name, array = read_tensor_proto(path)
     inputs, outputs = [graph.input], [output.name for output in graph.model.outputs]
     if path.parent.parent != folder:

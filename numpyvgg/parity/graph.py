@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, UnsupportedModelError
-from ..files.onnx import Node, OnnxModel, constant_value
+from ..files.onnx import Node, OnnxModel
+from ..graph.graph import Graph
+from ..graph.inference import does_nothing
 from ..vgg.recognise import recognise
 from .operations import forward, operation
 
 
-class Graph:
+class ParityGraph:
     """A model's nodes with their names and constants, for walking through them with values at hand."""
 
     def __init__(self, model: OnnxModel):
@@ -21,19 +23,19 @@ class Graph:
         if len(model.inputs) != 1:
             raise UnsupportedModelError(f"{model.path}: parity takes networks of one input, not {len(model.inputs)}")
         self.input = model.inputs[0].name
-        self.nodes = [node for node in model.nodes if node.op_type != "Constant"]
-        self._constants = {n.outputs[0]: constant_value(n) for n in model.nodes if n.op_type == "Constant"}
+        self._graph = Graph(model)
+        self.nodes = [node for node in self._graph.nodes if not all(map(self._graph.is_fixed, node.outputs))]
         self._last_use = {name: node.outputs[0] for node in self.nodes for name in node.inputs}
         for node in self.nodes:
             operation(model, node)
         try:
-            self._places = {layer.output: layer.place for layer in recognise(model)[0]}
+            self._titles = {layer.output: layer.title for layer in recognise(model)[0]}
         except UnsupportedModelError:
-            self._places = {}
+            self._titles = {}
 
     def name(self, node: Node) -> str:
         """The literature's name of a layer, else the node's, else its output's."""
-        return self._places.get(node.outputs[0]) or node.name or node.outputs[0]
+        return self._titles.get(node.outputs[0]) or node.name or node.outputs[0]
 
     def named(self, values: Mapping[str, np.ndarray] | Sequence[np.ndarray] | np.ndarray) -> dict[str, np.ndarray]:
         """What a runtime returned, by the names of the graph's tensors."""
@@ -55,7 +57,7 @@ class Graph:
             )
         # OpenVINO knows a tensor by the name that it has behind nodes that do nothing.
         for node in reversed(self.nodes):
-            if node.op_type in ("Dropout", "Identity") and node.outputs[0] in found:
+            if does_nothing(self._graph, node) and node.outputs[0] in found:
                 found.setdefault(node.inputs[0], found[node.outputs[0]])
         return found
 
@@ -64,13 +66,16 @@ class Graph:
         return [None if not name else values[name] if name in values else self.fixed(name) for name in node.inputs]
 
     def fixed(self, name: str) -> np.ndarray:
-        return self._constants[name] if name in self._constants else self.model.initializers[name]
+        value = self._graph.constant(name)
+        assert value is not None
+        return value
 
     def forward(self, x: np.ndarray, dtype: type, stored: type | None = None) -> Iterator[tuple[Node, np.ndarray]]:
         """Run the graph in `dtype`, one node after the other, each output rounded to `stored` before the next."""
         values = {self.input: x}
         for node in self.nodes:
-            output = forward(self.model, node, _floats(self.inputs(node, values), dtype))
+            inputs = self.inputs(node, values)[: 1 if does_nothing(self._graph, node) else None]
+            output = forward(self.model, node, _floats(inputs, dtype))
             values[node.outputs[0]] = output = output.astype(stored or dtype, copy=False)
             self.forget(values, node)
             yield node, output

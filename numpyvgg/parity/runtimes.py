@@ -17,7 +17,7 @@ from ..errors import ArgumentError, MissingExtraError, NumpyVggError
 from ..files.onnx import OnnxModel
 from ..files.wire import Source, bytes_field, integer_field
 from .compare import Runtime
-from .graph import Graph
+from .graph import ParityGraph
 from .operations import operation
 
 _FLOAT = 1  # TensorProto.DataType
@@ -33,7 +33,7 @@ def with_all_outputs(model: OnnxModel, x: np.ndarray) -> bytes:
     x : ndarray
         Its input; shapes follow from it.
     """
-    graph = Graph(model)
+    graph = ParityGraph(model)
     already = {output.name for output in model.outputs}
     outputs = b"".join(
         _value_info(node.outputs[0], value.shape)

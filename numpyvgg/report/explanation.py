@@ -221,7 +221,7 @@ def watch(net: VGG, x: np.ndarray) -> tuple[list[LayerView], dict[str, np.ndarra
     -------
     views : list of LayerView
     values : dict of str to ndarray
-        By place, those that `gradients.backward` needs, ``fc8`` and ``prob``.
+        By title, those that `gradients.backward` needs, ``fc8`` and ``prob``.
     """
     net(x)  # reads the weights from the disk, which is no layer's own time
     views: list[LayerView] = []
@@ -229,17 +229,17 @@ def watch(net: VGG, x: np.ndarray) -> tuple[list[LayerView], dict[str, np.ndarra
     receptive_field = ReceptiveField()
     pending: tuple[Layer, np.ndarray, float] | None = None  # a layer whose ReLU comes next
     for layer, value, seconds in _timed(net, x):
-        if layer.place.startswith(("fc", "relu6", "relu7")):  # [N, M], though a file may have it [N, M, 1, 1]
+        if layer.kind == "fc" or layer.title in ("relu6", "relu7"):  # [N, M], though a file may have it [N, M, 1, 1]
             value = value.reshape(len(value), -1)
-        if layer.place in _KEPT:
-            values[layer.place] = value
+        if layer.title in _KEPT:
+            values[layer.title] = value
         receptive_field = _field_after(layer, receptive_field)
-        if layer.place.startswith(("conv", "fc")) and layer.place != "fc8":
+        if layer.kind in ("conv", "fc") and layer.title != "fc8":
             pending = layer, value, seconds
-        elif layer.place.startswith("relu"):
+        elif layer.kind == "relu":
             assert pending is not None
             views.append(_view(pending[0], pending[2] + seconds, pending[1], value, receptive_field))
-        elif layer.place != "prob":
+        elif layer.title != "prob":
             views.append(_view(layer, seconds, value, None, receptive_field))
     values.setdefault("prob", softmax(values["fc8"], axis=1))  # a file may end with the scores
     return views, values
@@ -264,11 +264,11 @@ def _seconds(net: VGG, x: np.ndarray) -> float:
 
 
 def _field_after(layer: Layer, before: ReceptiveField) -> ReceptiveField:
-    if layer.place.startswith("conv"):
+    if layer.kind == "conv":
         return before.after(kernel=3, stride=1, pad=1)
-    if layer.place.startswith("pool"):
+    if layer.kind == "pool":
         return before.after(kernel=2, stride=2, pad=0)
-    if layer.place == "fc6":
+    if layer.title == "fc6":
         return before.after(kernel=7, stride=1, pad=0)
     return before
 

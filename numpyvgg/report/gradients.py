@@ -119,14 +119,14 @@ def backward(net: VGG, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray
     ----------
     net : VGG
     values : mapping of str to ndarray
-        The forward pass's values by place: ``relu5_3``, ``pool5``, ``relu6``, ``relu7`` and ``prob`` are used.
+        The forward pass's values by title: ``relu5_3``, ``pool5``, ``relu6``, ``relu7`` and ``prob`` are used.
 
     Returns
     -------
     dict of str to ndarray
-        By place, each in its value's shape: ``fc8``, ``relu7``, ``fc7``, ``relu6``, ``fc6``, ``pool5``, ``relu5_3``.
+        By title, each in its value's shape: ``fc8``, ``relu7``, ``fc7``, ``relu6``, ``fc6``, ``pool5``, ``relu5_3``.
     """
-    weights = {layer.place: layer.load()[0] for layer in net.layers if layer.place.startswith("fc") and layer.load}
+    weights = {layer.title: layer.load()[0] for layer in net.layers if layer.kind == "fc" and layer.load}
     gradients = {"fc8": score_gradient(values["prob"])}
     gradients["relu7"] = linear_backward(gradients["fc8"], weights["fc8"])
     gradients["fc7"] = relu_backward(gradients["relu7"], values["relu7"])

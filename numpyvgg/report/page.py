@@ -161,7 +161,7 @@ def _drawing(explanation: Explanation) -> list[dict[str, Any]]:
         channels, rows = (*view.layer.output_shape, 1)[:2]
         if rows == 1:
             channels, rows = min(channels, 512), max(1, channels // 512)
-        blocks.append({"place": view.layer.place, "kind": _kind(view.layer), "channels": channels, "rows": rows})
+        blocks.append({"title": view.layer.title, "kind": _kind(view.layer), "channels": channels, "rows": rows})
     return blocks
 
 
@@ -190,14 +190,14 @@ def _layer(view: LayerView) -> dict[str, Any]:
     )  # units, or channels
     return {
         "view": view,
-        "place": view.layer.place,
-        "block": _block(view.layer.place),
+        "title": view.layer.title,
+        "block": "fc" if view.layer.kind == "fc" else str(view.layer.block),
         "kind": _kind(view.layer),
         "shape": " × ".join(map(str, shape)),
         "inputs": inputs,
         "weight": " × ".join(map(str, weight_shape)),
         "weight_bytes": 4 * view.layer.parameters,
-        "columns_bytes": 4 * 9 * inputs * math.prod(shape[1:]) if view.layer.place.startswith("conv") else 0,
+        "columns_bytes": 4 * 9 * inputs * math.prod(shape[1:]) if view.layer.kind == "conv" else 0,
         "maps": list(zip(view.channels.tolist(), maps, strict=False)),
         "strip": _strip(view),
         "negative": [*view.counts[:below].tolist(), *[0] * (len(view.counts) - below)],
@@ -211,11 +211,7 @@ def _layer(view: LayerView) -> dict[str, Any]:
 
 def _kind(layer: Layer) -> str:
     """The style sheet's name for it, whatever operator the file uses."""
-    return {"conv": "Conv", "pool": "MaxPool"}.get(layer.place[:4], "Gemm")
-
-
-def _block(place: str) -> str:
-    return "fc" if place.startswith("fc") else place.removeprefix("conv").removeprefix("pool")[0]
+    return {"conv": "Conv", "pool": "MaxPool"}.get(layer.kind, "Gemm")
 
 
 def _strip(view: LayerView) -> str:

@@ -15,7 +15,7 @@ def layer_table(views: Sequence[LayerView]) -> str:
     """Each layer with what it costs and how its values are spread: sparklines of 24 bins, before the ReLU."""
     rows: list[list[object]] = [
         [
-            view.layer.place,
+            view.layer.title,
             shape_text(view.layer.output_shape),
             f"{view.layer.parameters:,}" if view.layer.parameters else None,
             f"{view.layer.multiply_adds / 1e6:,.1f} M" if view.layer.multiply_adds else None,

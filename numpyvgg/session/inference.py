@@ -203,7 +203,7 @@ class InferenceSession:
 
     def _steps_for(self, wanted: list[str], overridden: frozenset[str]) -> list[Step]:
         for name in wanted:
-            if not self._planner.knows(name):
+            if not self._planner.graph.knows(name):
                 self._fail(f"invalid output name: {name!r}; the outputs are {[v.name for v in self._model.outputs]}")
         key = frozenset(wanted), overridden
         with self._lock:
@@ -228,7 +228,7 @@ class InferenceSession:
 
     def _value(self, name: str, values: dict[str, np.ndarray]) -> np.ndarray:
         value = values.get(name)
-        return self._planner.constant(name) if value is None else value  # type: ignore[return-value]
+        return self._planner.graph.constant(name) if value is None else value  # type: ignore[return-value]
 
     def _own(self, name: str, values: dict[str, np.ndarray], shared: bool) -> np.ndarray:
         """The value as an array that the caller may change: nobody else's memory."""

@@ -2,7 +2,8 @@
 
 Three things happen to the graph on the way; none of them changes a requested value, but for rounding:
 
-- nodes run in dependency order, whatever order the file has, and those that no wanted tensor depends on do not run;
+- nodes run in dependency order, whatever order the file has; those that no wanted tensor depends on do not run, nor do
+  those whose outputs are fixed (`graph` folds them once);
 - a convolution or fully connected layer whose weight is fixed goes to the operations set (`layers.Textbook`, or the
   kernels), which rearranges the weight once. What follows it and only it is done in the same step: scales and offsets
   for each channel (BatchNormalization, or Mul and Add with constants) become part of the weight and bias, a ReLU and a
@@ -12,7 +13,6 @@ Three things happen to the graph on the way; none of them changes a requested va
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -22,8 +22,11 @@ from typing import Any
 import numpy as np
 
 from .. import operators
-from ..errors import ArgumentError, ModelFormatError, UnsupportedModelError
-from ..files.onnx import Node, OnnxModel, constant_value
+from ..errors import ArgumentError, UnsupportedModelError
+from ..files.onnx import Node, OnnxModel
+from ..graph.folding import factor_and_offset, fold, why_not_folded
+from ..graph.graph import Graph
+from ..graph.inference import does_nothing, warn_of_training
 from ..layers import output_size
 
 
@@ -71,13 +74,9 @@ class Planner:
         self.model = model
         self._operations = cache(lambda dtype: make_operations(dtype=dtype))
         self._check_operators()
-        self._constants = {
-            node.outputs[0]: constant_value(node) for node in model.nodes if node.op_type == "Constant" and node.outputs
-        }
-        self._inputs = {value.name for value in model.inputs}
-        self._producers = self._find_producers()
-        self._ordered = self._order()
-        self._functions = {id(node): self._bind(node) for node in model.nodes if node.op_type != "Constant"}
+        self.graph = Graph(model)
+        warn_of_training(self.graph)
+        self._functions = {id(node): operators.bind(node, model) for node in model.nodes if node.op_type != "Constant"}
         self._prepared: dict[Any, Any] = {}
 
     # ------------------------------------------------------------------ the graph as it is
@@ -101,75 +100,12 @@ class Planner:
             )
             raise UnsupportedModelError(f"{path}: operator set {opset}: these operators are not available: {listed}")
 
-    def _find_producers(self) -> dict[str, Node]:
-        """Tensor -> the node that computes it."""
-        given = self._inputs | set(self.model.initializers)
-        producers: dict[str, Node] = {}
-        for node in self.model.nodes:
-            for name in filter(None, node.outputs):
-                if name in producers or name in given:
-                    raise ModelFormatError(f"{self.model.path}: {node} computes {name!r}, which exists already")
-                producers[name] = node
-        for node in self.model.nodes:
-            for name in filter(None, node.inputs):
-                if name not in producers and name not in given:
-                    raise ModelFormatError(f"{self.model.path}: {node} reads {name!r}, which nothing computes")
-        return producers
-
-    def _order(self) -> list[Node]:
-        """The nodes, each after those it reads from; in the file's order wherever that will do."""
-        ordered: list[Node] = []
-        state: dict[int, bool] = {}  # False: begun, True: done
-        for root in self.model.nodes:
-            stack = [root]
-            while stack:
-                node = stack[-1]
-                if state.get(id(node)):
-                    stack.pop()
-                    continue
-                state[id(node)] = False
-                before = [self._producers[name] for name in node.inputs if name in self._producers]
-                waiting = [producer for producer in before if not state.get(id(producer))]
-                if not waiting:
-                    state[id(node)] = True
-                    ordered.append(stack.pop())
-                elif any(state.get(id(producer)) is False for producer in waiting):
-                    raise ModelFormatError(f"{self.model.path}: {node} waits for its own output")
-                else:
-                    stack.extend(reversed(waiting))
-        return ordered
-
-    def _bind(self, node: Node) -> Callable[..., Any]:
-        """The node's function with its attributes filled in."""
-        function = operators.find(node.op_type, self.model.opset)
-        assert function is not None
-        attributes = {key: value for key, value in node.attributes.items() if key != "consumed_inputs"}
-        signature = inspect.signature(function)
-        if "output_count" in signature.parameters:
-            attributes["output_count"] = len(node.outputs)
-        try:
-            signature.bind(*[None] * len(node.inputs), **attributes)
-        except TypeError as error:
-            raise UnsupportedModelError(
-                f"{self.model.path}: {node} does not fit operator set {self.model.opset} as known here: {error}"
-            ) from None
-        return partial(function, **attributes)
-
-    def constant(self, name: str) -> np.ndarray | None:
-        """The value of a tensor that is fixed in the file, None where it is not."""
-        if name in self.model.initializers:
-            return self.model.initializers[name]
-        return self._constants.get(name)
-
-    def knows(self, name: str) -> bool:
-        """Whether a tensor of this name exists."""
-        return name in self._producers or name in self.model.initializers or name in self._inputs
-
     # ------------------------------------------------------------------ the steps
 
     def steps(self, wanted: Collection[str], overridden: Collection[str]) -> list[Step]:
         """What to run for the `wanted` tensors, when the caller gives the `overridden` initializers' values."""
-        needed = self._needed(wanted)
+        graph = Graph(self.model, overridden) if overridden else self.graph
+        needed = self._needed(graph, wanted)
         readers: dict[str, int] = dict.fromkeys(wanted, 1)  # being wanted counts as being read
         consumers: dict[str, Node] = {}
         for node in needed:
@@ -180,21 +116,25 @@ class Planner:
         steps: list[Step] = []
         fused: set[int] = set()
         for node in needed:
-            if id(node) not in fused and node.op_type != "Constant":
-                step = self._fuse(node, only_reader, overridden) or Step(
-                    [node], node.inputs, node.outputs, self._functions[id(node)]
-                )
+            if id(node) not in fused:
+                step = self._fuse(graph, node, only_reader) or self._alone(graph, node)
                 fused.update(map(id, step.nodes))
                 steps.append(step)
         self._note_last_uses(steps, wanted)
         return steps
 
-    def _needed(self, wanted: Collection[str]) -> list[Node]:
-        """The nodes that the wanted tensors depend on, in order."""
+    def _alone(self, graph: Graph, node: Node) -> Step:
+        """A step of one node."""
+        dropout = node.op_type == "Dropout" and does_nothing(graph, node)  # whatever its third input says
+        return Step([node], node.inputs[: 1 if dropout else None], node.outputs, self._functions[id(node)])
+
+    @staticmethod
+    def _needed(graph: Graph, wanted: Collection[str]) -> list[Node]:
+        """The nodes that the wanted tensors depend on, in order; not those whose outputs are fixed."""
         names = set(wanted)
         needed = []
-        for node in reversed(self._ordered):
-            if names.intersection(filter(None, node.outputs)):
+        for node in reversed(graph.nodes):
+            if any(name in names and not graph.is_fixed(name) for name in filter(None, node.outputs)):
                 needed.append(node)
                 names.update(node.inputs)
         return needed[::-1]
@@ -208,16 +148,16 @@ class Planner:
 
     # ------------------------------------------------------------------ steps with fixed weights
 
-    def _fuse(self, node: Node, only_reader: dict[str, Node], overridden: Collection[str]) -> Step | None:
+    def _fuse(self, graph: Graph, node: Node, only_reader: dict[str, Node]) -> Step | None:
         """A step of more than the node alone; None where there is nothing to gain."""
         run: Callable[..., Any] | None
-        chain = _Chain(node, only_reader, lambda name: None if name in overridden else self.constant(name))
+        chain = _Chain(graph, node, only_reader)
         if node.op_type == "Add" and chain.follow("Relu"):
             run = partial(_add_relu, self._functions[id(node)])
             return Step(chain.nodes, node.inputs, chain.nodes[-1].outputs, run)
-        if node.op_type not in ("Conv", "Gemm", "MatMul") or node.inputs[1] in overridden:
+        if node.op_type not in ("Conv", "Gemm", "MatMul"):
             return None
-        weight = self._weight(node.inputs[1])
+        weight = _as_it_lies(graph, node.inputs[1])
         if weight is None or weight.dtype not in (np.float32, np.float64):
             return None
         if node.op_type == "Conv":
@@ -228,18 +168,12 @@ class Planner:
             run = self._matmul(chain, weight)
         return None if run is None else Step(chain.nodes, node.inputs[:1], chain.nodes[-1].outputs, run)
 
-    def _weight(self, name: str) -> np.ndarray | None:
-        """The value of a fixed tensor where it lies in the file, aligned or not: the kernels copy what they have to."""
-        if name in self.model.initializers:
-            return self.model.initializers.stored(name).view()
-        return self._constants.get(name)
-
     def _convolution(self, chain: _Chain, weight: np.ndarray) -> Convolution | None:
         node = chain.nodes[0]
         bias = chain.constant(node.inputs[2]) if len(node.inputs) > 2 else None
         if weight.ndim != 4 or (bias is None and any(node.inputs[2:])):
             return None
-        weight, bias = chain.fold(weight, bias, self.model.opset)
+        weight, bias = chain.fold(weight, bias)
         folded = len(chain.nodes)
         relu = chain.follow("Relu") is not None
         pool = chain.follow("MaxPool", _is_halving) if relu else None
@@ -281,9 +215,10 @@ class Planner:
 class _Chain:
     """A node, and the nodes after it that may be done with it: each the only one to read what the last one made."""
 
-    def __init__(self, node: Node, only_reader: dict[str, Node], constant: Callable[[str], np.ndarray | None]):
+    def __init__(self, graph: Graph, node: Node, only_reader: dict[str, Node]):
         self.nodes = [node]
-        self.constant = constant
+        self.graph = graph
+        self.constant = graph.constant
         self._only_reader = only_reader
 
     def follow(self, op_type: str, accept: Callable[[Node], Any] = lambda node: True) -> Node | None:
@@ -312,16 +247,13 @@ class _Chain:
 
         return found[0] if self.follow("Add", accept) else None
 
-    def fold(self, weight: np.ndarray, bias: np.ndarray | None, opset: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """Take in what scales and shifts whole channels, and return the weight and bias that do the same.
-
-        (W x + b) f + o = (f W) x + (f b + o), in float64 until the end.
-        """
+    def fold(self, weight: np.ndarray, bias: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+        """Take in what scales and shifts whole channels, and return the weight and bias that do the same."""
         channels = len(weight)
-        factor, offset = np.ones(channels), np.zeros(channels) if bias is None else bias.astype(np.float64)
-        while opset >= 7:
+        factor, offset = np.ones(channels), np.zeros(channels)
+        while self.graph.model.opset >= 7:
             found: list[tuple[Any, Any]] = []
-            if self.follow("BatchNormalization", partial(self._accept_normalization, found)) or self.follow(
+            if self.follow("BatchNormalization", partial(self._accept_normalization, found, channels)) or self.follow(
                 "Mul", partial(self._accept_operand, found, channels, lambda value: (value, 0.0))
             ):
                 pass
@@ -331,14 +263,13 @@ class _Chain:
             factor, offset = factor * by, offset * by + plus
         if len(self.nodes) == 1:
             return weight, bias
-        return (weight * factor.reshape(-1, 1, 1, 1)).astype(weight.dtype), offset.astype(weight.dtype)
+        folded_weight, folded_bias = fold(weight, bias, factor, offset)
+        return folded_weight.astype(weight.dtype), folded_bias.astype(weight.dtype)
 
-    def _accept_normalization(self, found: list[tuple[Any, Any]], node: Node) -> bool:
-        constants = [value for name in node.inputs[1:] if (value := self.constant(name)) is not None]
-        if len(constants) != 4 or not node.attributes.get("spatial", 1) or node.attributes.get("training_mode", 0):
+    def _accept_normalization(self, found: list[tuple[Any, Any]], channels: int, node: Node) -> bool:
+        if why_not_folded(self.graph, node, channels):
             return False
-        scale, B, mean, var = constants
-        found.append(operators.normalization(scale, B, mean, var, node.attributes.get("epsilon", 1e-5)))
+        found.append(factor_and_offset(self.graph, node))
         return True
 
     def _accept_operand(
@@ -351,6 +282,12 @@ class _Chain:
             return False
         found.append(meaning(value.reshape(-1).astype(np.float64)))
         return True
+
+
+def _as_it_lies(graph: Graph, name: str) -> np.ndarray | None:
+    """The value of a fixed tensor where it lies in the file, aligned or not: the kernels copy what they have to."""
+    stored = graph.stored(name)
+    return graph.constant(name) if stored is None else stored.view()
 
 
 def _is_halving(node: Node) -> bool:
