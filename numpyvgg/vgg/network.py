@@ -83,12 +83,11 @@ class VGG:
         threads : int, optional
             By default as many as this process may use cores. No result depends on it.
         dtype : {"float32", "float64"}
-            What everything is computed in.
 
         Raises
         ------
         ModelFormatError, UnsupportedModelError, ArgumentError
-            The file is damaged, or holds another network (the node that differs is named); an option does not exist.
+            The file is damaged; holds another network (the node that differs is named); an option does not exist.
         """
         ops = operations(conv, threads, dtype)
         model = model if isinstance(model, OnnxModel) else read_onnx(model)
@@ -98,9 +97,7 @@ class VGG:
         return cls(layers, input_shape, ops, np.dtype(dtype))
 
     @classmethod
-    def from_caffe(
-        cls, path: str | os.PathLike[str], prototxt: str | os.PathLike[str] | None = None, **kw: Any
-    ) -> Self:
+    def from_caffe(cls, path: str | os.PathLike[str], prototxt: str | os.PathLike[str] = "", **options: Any) -> Self:
         """Find the network in a Caffe model, see `files.caffe.read_caffe`; options and errors as of `from_onnx`."""
         return cls.from_onnx(read_caffe(path, prototxt or None), **options)
 
