@@ -35,7 +35,6 @@ from .layer import Layer, check_images, configuration, prepare, summary
 from .recognise import recognise
 
 IMAGES_AT_ONCE = 8  # through the convolutions: memory grows with it; weights read are used more often, up to here
-
 if TYPE_CHECKING:  # in typing itself from Python 3.11 on
     from typing_extensions import Self
 
