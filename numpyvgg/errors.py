@@ -51,6 +51,10 @@ class ModelFormatError(NumpyVggError):
     """A file is damaged, or is not the kind of file that it is read as."""
 
 
+class MissingModelError(ModelFormatError, FileNotFoundError):
+    """There is no such file; also a `FileNotFoundError`, for programs that look for that."""
+
+
 class UnsupportedModelError(NumpyVggError):
     """A file is sound, but holds a network that this package does not run."""
 

@@ -138,7 +138,7 @@ def test_weights_are_views_of_the_file_in_every_form(write):
         for name, weight, bias in standin_weights(width=1 / 16):
             assert np.array_equal(model.initializers[f"{name}_W"], weight)
             assert np.array_equal(model.initializers[f"{name}_b"].reshape(-1), bias)
-            assert np.shares_memory(stored[f"{name}_W"].raw, np.frombuffer(stored[f"{name}_W"]._source.data, np.uint8))
+            assert np.shares_memory(stored[f"{name}_W"].raw, np.frombuffer(stored[f"{name}_W"].source.data, np.uint8))
 
 
 def test_double_precision_blobs_and_separate_sizes_are_read(portrait, write):
@@ -206,7 +206,7 @@ def test_damaged_files_are_one_clear_error_each(write, tmp_path):
         VGG.from_caffe(path)
     net = caffe_model()
     net.layer[0].blobs[0].shape.dim[0] += 1
-    with pytest.raises(ModelFormatError, match="takes 135 numbers, but there are 108"):
+    with pytest.raises(ModelFormatError, match="takes 135 numbers, but data holds 108"):
         VGG.from_caffe(write(net))
     net.layer[0].blobs[0].shape.dim[0] = -4
     with pytest.raises(ModelFormatError, match="negative"):

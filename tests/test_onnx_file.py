@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from make_standin import Layout, standin_model, write_standin
 from onnx import TensorProto, helper, numpy_helper
 
-from numpyvgg import ModelFormatError, NumpyVggError, UnsupportedModelError, read_onnx
+from numpyvgg import ArgumentError, ModelFormatError, NumpyVggError, UnsupportedModelError, read_onnx
 from numpyvgg.files.wire import Source, bytes_field, integer_field, length_prefix, packed_varints, varint
 from numpyvgg.graph.graph import Graph
 
@@ -322,7 +322,7 @@ def test_what_is_no_file_is_a_format_error(name, tmp_path):
 
 
 def test_a_wrong_argument_is_told():
-    with pytest.raises(ModelFormatError, match="cannot read a model from int"):
+    with pytest.raises(ArgumentError, match="cannot read a model from int"):
         read_onnx(3)
 
 

@@ -18,28 +18,30 @@ is copied by NumPy at every use. `Initializers` makes that copy, once, and keeps
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from ..errors import ModelFormatError, UnsupportedModelError, printable
-from .tensor import StoredTensor, dtype_name
-from .wire import Message, Source
+from ..errors import ArgumentError, ModelFormatError, UnsupportedModelError, printable, reported_as_ours
+from .external import ExternalFiles
+from .source import Source
+from .tensor import StoredTensor, dtype_name, read_tensor
+from .wire import Message
 
-#: Attribute of a Constant node -> dtype of its value; None: the tensor's own.
-_CONSTANT_ATTRIBUTES: dict[str, Any] = {
-    "value": None,
-    "value_float": np.float32,
-    "value_floats": np.float32,
-    "value_int": np.int64,
-    "value_ints": np.int64,
-    "value_string": object,
-    "value_strings": object,
+#: Attribute of a Constant node -> (what it is made of, dtype of its value; None: the tensor's own)
+_CONSTANT_ATTRIBUTES: dict[str, tuple[tuple[type, ...], Any]] = {
+    "value": ((np.ndarray,), None),
+    "value_float": ((float,), np.float32),
+    "value_floats": ((float,), np.float32),
+    "value_int": ((int,), np.int64),
+    "value_ints": ((int,), np.int64),
+    "value_string": ((str, bytes), object),
+    "value_strings": ((str, bytes), object),
 }
+#: What a node or an initializer takes in memory, in bytes, beside its names and numbers: see `Message.charge`
+_NODE = 1000
 
 
 class SerializableModel(Protocol):
@@ -83,10 +85,24 @@ class ValueInfo:
 
 
 def constant_value(node: Node) -> np.ndarray:
-    """What a Constant node stands for: the spec gives it exactly one of several attributes."""
-    for key, dtype in _CONSTANT_ATTRIBUTES.items():
+    """What a Constant node stands for: the spec gives it exactly one of several attributes.
+
+    Raises
+    ------
+    ModelFormatError
+        The attribute is of another type than the spec gives it.
+    UnsupportedModelError
+        There is none of them.
+    """
+    for key, (types, dtype) in _CONSTANT_ATTRIBUTES.items():
         if key in node.attributes:
-            return np.asarray(node.attributes[key], dtype)
+            value = node.attributes[key]
+            several = key.endswith("s")
+            if isinstance(value, list) != several or not all(
+                isinstance(v, types) for v in (value if several else [value])
+            ):
+                raise ModelFormatError(f"{node}: its attribute {key} is of another type than its name says")
+            return np.asarray(value, dtype)
     raise UnsupportedModelError(f"{node} has none of the attributes {', '.join(_CONSTANT_ATTRIBUTES)}")
 
 
@@ -180,7 +196,8 @@ def read_onnx(model: str | os.PathLike[str] | bytes | SerializableModel) -> Onnx
     Raises
     ------
     ModelFormatError
-        The file is missing, damaged, or no ONNX file; external data lies outside its folder.
+        The file is missing (`MissingModelError`), damaged, or no ONNX file; its structure is too large; external data
+        lies outside its folder.
     UnsupportedModelError
         A tensor has a type that NumPy does not have, or is stored sparsely.
 
@@ -190,16 +207,20 @@ def read_onnx(model: str | os.PathLike[str] | bytes | SerializableModel) -> Onnx
     >>> model.initializers["fc6_W"].shape  # doctest: +SKIP
     (4096, 25088)
     """
-    if isinstance(model, bytes | bytearray | memoryview):
-        return _read_model(Source("<bytes>", bytes(model)), folder=None)
     if isinstance(model, str | os.PathLike):
-        return _read_model(Source.open(model), Path(model).parent)
-    if hasattr(model, "SerializeToString"):
-        return _read_model(Source("<ModelProto>", model.SerializeToString()), folder=None)
-    raise ModelFormatError(f"cannot read a model from {type(model).__name__}: give a path, bytes or a ModelProto")
+        with reported_as_ours(os.fspath(model)):
+            return _read_model(Source.open(model), ExternalFiles(model))
+    if isinstance(model, bytes | bytearray | memoryview):
+        source = Source("<bytes>", bytes(model))
+    elif hasattr(model, "SerializeToString"):
+        source = Source("<ModelProto>", model.SerializeToString())
+    else:
+        raise ArgumentError(f"cannot read a model from {type(model).__name__}: give a path, bytes or a ModelProto")
+    with reported_as_ours(source.name):
+        return _read_model(source, None)
 
 
-def _read_model(source: Source, folder: Path | None) -> OnnxModel:
+def _read_model(source: Source, files: ExternalFiles | None) -> OnnxModel:
     refuse_other_files(source, "an ONNX file")
     model = Message.root(source, "ModelProto")
     if not model.has(7):
@@ -210,18 +231,19 @@ def _read_model(source: Source, folder: Path | None) -> OnnxModel:
         model.fail("no version of the standard operator set is named (opset_import); the file may be cut off")
     if graph.has(15):
         raise UnsupportedModelError(f"{source.name}: in ModelProto.graph: sparse initializers cannot be read")
+    graph.charge(_NODE * (graph.count(1) + graph.count(5)))
     stored: dict[str, StoredTensor] = {}
     for message in graph.messages(5, "initializer"):
-        tensor = StoredTensor(message, folder)
+        tensor = read_tensor(message, files)
         if tensor.name in stored:
             message.fail("another initializer has this name")
         stored[tensor.name] = tensor
-    inputs = {m.text(1): m for m in graph.messages(11, "input")}
+    inputs = {value.name: value for value in map(_read_value_info, graph.messages(11, "input"))}
     return OnnxModel(
         path=source.name,
-        nodes=[_read_node(m, folder) for m in graph.messages(1, "node")],
+        nodes=[_read_node(m, files) for m in graph.messages(1, "node")],
         initializers=Initializers(stored),
-        inputs=[_read_value_info(m) for name, m in inputs.items() if name not in stored],
+        inputs=[value for name, value in inputs.items() if name not in stored],
         overridable=[name for name in inputs if name in stored],
         outputs=[_read_value_info(m) for m in graph.messages(12, "output")],
         opset_imports=imports,
@@ -251,13 +273,13 @@ def _domain(name: str) -> str:
     return "" if name == "ai.onnx" else name
 
 
-def _read_node(message: Message, folder: Path | None) -> Node:
+def _read_node(message: Message, files: ExternalFiles | None) -> Node:
     node = Node(
         op_type=message.text(4),
         name=message.text(3),
         inputs=message.texts(1),
         outputs=message.texts(2),
-        attributes={m.text(1): _read_attribute(m, folder) for m in message.messages(5, "attribute")},
+        attributes={m.text(1): _read_attribute(m, files) for m in message.messages(5, "attribute")},
         domain=_domain(message.text(7)),
     )
     if not node.op_type:
@@ -265,7 +287,7 @@ def _read_node(message: Message, folder: Path | None) -> Node:
     return node
 
 
-def _read_attribute(message: Message, folder: Path | None) -> Any:
+def _read_attribute(message: Message, files: ExternalFiles | None) -> Any:
     """The value of an AttributeProto; its type is field 20, or (before IR 2) the field that is there.
 
     AttributeType counts the fields 2 to 11 from 1.
@@ -278,20 +300,19 @@ def _read_attribute(message: Message, folder: Path | None) -> Any:
     if kind == 3:
         return _text_or_bytes(message, message.span(4) or (0, 0))
     if kind == 4:
-        return StoredTensor(message.message(5, "t"), folder).array()
+        return read_tensor(message.message(5, "t"), files).array()
     if kind == 5:
         return message.message(6, "g")
     if kind == 6:
-        spans = message.fixed_spans(7, 4)
-        return [value for start, end in spans for (value,) in struct.iter_unpack("<f", message.source.data[start:end])]
+        return message.singles(7)
     if kind == 7:
         return message.integers(8)
     if kind == 8:
         return [_text_or_bytes(message, span) for span in message.spans(9)]
     if kind == 9:
-        return [StoredTensor(m, folder).array() for m in message.messages(10, "tensors")]
+        return [read_tensor(m, files).array() for m in message.messages(10, "tensors")]
     if kind == 10:
-        return message.messages(11, "graphs")
+        return list(message.messages(11, "graphs"))
     raise UnsupportedModelError(
         f"{message.source.name}: in {message.place} {message.text(1)!r}: attributes of type {kind} cannot be read"
     )

@@ -9,15 +9,17 @@ Source: TensorProto in https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 
 from __future__ import annotations
 
-import os
-import stat
+import math
 import sys
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..errors import UnsupportedModelError
-from .wire import Message, Source
+from .external import ExternalFiles, external_data
+from .source import Source
+from .wire import Message
 
 #: TensorProto.DataType -> (ONNX's name, NumPy's dtype in the file, the field that holds it when raw_data does not).
 #: int32_data also carries the smaller types, and the bit patterns of the 16-bit floats.
@@ -52,6 +54,10 @@ _FIELD_NAMES = {
 }
 
 
+#: Dimensions that an array of NumPy can have
+MOST_DIMENSIONS = 64 if int(np.__version__.split(".")[0]) >= 2 else 32
+
+
 def dtype_name(data_type: int) -> str | None:
     """NumPy's name for a TensorProto.DataType; None where it has no such type."""
     if data_type not in _TYPES or data_type == _BFLOAT16:
@@ -59,6 +65,7 @@ def dtype_name(data_type: int) -> str | None:
     return np.dtype(_TYPES[data_type][1] or object).name
 
 
+@dataclass(frozen=True)
 class StoredTensor:
     """A tensor as it lies in a file: its shape, its type, and where its numbers are.
 
@@ -66,96 +73,44 @@ class StoredTensor:
     ----------
     name : str
     dims : tuple of int
+    file_dtype : np.dtype
+        Of the numbers in the file: little-endian; uint16 for bfloat16, object for strings.
     dtype : np.dtype
         Of the array that it becomes: native byte order, float32 for bfloat16, object for strings.
     storage : str
         The field that holds the numbers (``raw_data``, ``float_data``, ...), or ``external:FILE``.
-    raw : ndarray of uint8, or None
-        The numbers' bytes, little-endian, on the file's own memory and aligned by accident only; None where they are
-        encoded (varints, more than one field) and have to be decoded to be used.
+    source : Source
+        The file that holds the numbers.
+    span : (start, end), or None
+        Where they lie in it; None where they are encoded (varints, strings, more than one field).
+    decode : callable, or None
+        Makes a flat array of `file_dtype` of numbers that are encoded.
     """
 
-    def __init__(self, message: Message, folder: Path | None):
-        self._message = message
-        self.name = message.text(8)
-        message.place += f" {self.name!r}"
-        self.dims = self._read_dims()
-        self._type = message.integer(2)
-        if self._type not in _TYPES:
-            raise UnsupportedModelError(
-                f"{message.source.name}: in {message.place}: data type {self._type} has no counterpart in NumPy"
-            )
-        type_name, file_dtype, self._field = _TYPES[self._type]
-        self._file_dtype = np.dtype(file_dtype or object)
-        self.dtype = np.dtype(np.float32) if self._type == _BFLOAT16 else self._file_dtype.newbyteorder("=")
-        if message.has(3):
-            message.fail("is a segment of a larger tensor, which ONNX never specified")
-        self._source = message.source
-        self._span: tuple[int, int] | None = None
-        if message.integer(14) == 1:
-            self._source, self._span, self.storage = _external_data(message, folder)
-        else:
-            number = _RAW_DATA if message.has(_RAW_DATA) else self._field
-            self.storage = _FIELD_NAMES[number]
-            self._span = self._find_span(number)
-        self._check_size(type_name)
-
-    def _read_dims(self) -> tuple[int, ...]:
-        dims = tuple(self._message.integers(1))
-        if any(dim < 0 for dim in dims):
-            self._message.fail(f"shape {list(dims)} has a negative dimension")
-        return dims
-
-    def _find_span(self, number: int) -> tuple[int, int] | None:
-        """The bytes of the numbers, where they lie in one piece and in the form in which memory has them."""
-        if number == _RAW_DATA:
-            if self._type == _STRING:
-                self._message.fail("strings cannot be stored as raw_data")
-            return self._message.span(number)
-        if number in (_FLOAT_DATA, _DOUBLE_DATA):
-            spans = self._message.fixed_spans(number, 4 if number == _FLOAT_DATA else 8)
-            return spans[0] if len(spans) == 1 else None
-        return None
-
-    def _check_size(self, type_name: str) -> None:
-        """Hold the shape against the numbers that are there; nothing is allocated before."""
-        wanted = 1
-        for dim in self.dims:
-            wanted *= dim
-        if self._span is not None:
-            start, end = self._span
-            if end - start != wanted * self._file_dtype.itemsize:
-                self._message.fail(
-                    f"shape {list(self.dims)} of {type_name} takes {wanted * self._file_dtype.itemsize} bytes, "
-                    f"but {self.storage} holds {end - start}",
-                    start if self._source is self._message.source else None,
-                )
-            return
-        count = self._count()
-        if count != wanted:
-            self._message.fail(f"shape {list(self.dims)} takes {wanted} numbers, but {self.storage} holds {count}")
-
-    def _count(self) -> int:
-        """How many elements the encoded fields hold."""
-        if self._field == _STRING_DATA:
-            return len(self._message.spans(_STRING_DATA))
-        if self._field in (_FLOAT_DATA, _DOUBLE_DATA):
-            size = 4 if self._field == _FLOAT_DATA else 8
-            total = sum(end - start for start, end in self._message.fixed_spans(self._field, size))
-            return total // self._file_dtype.itemsize if total % self._file_dtype.itemsize == 0 else -1
-        return len(self._message.integer_array(self._field))
-
-    # ------------------------------------------------------------------ as arrays
+    name: str
+    dims: tuple[int, ...]
+    file_dtype: np.dtype
+    dtype: np.dtype
+    storage: str
+    source: Source
+    span: tuple[int, int] | None
+    decode: Callable[[], np.ndarray] | None = None
 
     @property
     def raw(self) -> np.ndarray | None:
-        return None if self._span is None else self._source.view(*self._span)
+        """The numbers' bytes on the file's own memory, aligned by accident only; None where they are encoded."""
+        return None if self.span is None else self.source.view(*self.span)
 
     @property
     def aligned(self) -> bool:
         """Whether NumPy can compute on the file's own bytes without copying them first."""
         raw = self.raw
-        return raw is not None and raw.ctypes.data % self._file_dtype.alignment == 0
+        return raw is not None and raw.ctypes.data % self.file_dtype.alignment == 0
+
+    @property
+    def _plain(self) -> bool:
+        """Whether memory has the numbers, where they lie in one piece, in the same form as the file."""
+        return self.dtype == self.file_dtype and self.dtype != np.bool_
 
     def view(self) -> np.ndarray:
         """The tensor on the file's own bytes, aligned or not, for callers that copy it block by block.
@@ -166,18 +121,13 @@ class StoredTensor:
         raw = self.raw
         if raw is None or not self._plain:
             return self.array()
-        return raw.view(self._file_dtype).reshape(self.dims)
-
-    @property
-    def _plain(self) -> bool:
-        """Whether memory has the numbers, where they lie in one piece, in the same form as the file."""
-        return self._type != _BFLOAT16 and sys.byteorder == "little"
+        return raw.view(self.file_dtype).reshape(self.dims)
 
     def rows(self, shape: tuple[int, ...]) -> Rows | None:
         """The tensor as a matrix of that shape to be read row by row; None where its numbers have to be decoded."""
-        if self._span is None or not self._plain:
+        if self.span is None or not self._plain:
             return None
-        return Rows(self._source, self._span, shape, self._file_dtype)
+        return Rows(self.source, self.span, shape, self.file_dtype)
 
     def array(self) -> np.ndarray:
         """The tensor as a read-only array that NumPy can compute on: a view of the file where it can be one.
@@ -187,28 +137,19 @@ class StoredTensor:
         ndarray
             Aligned, native byte order, shape `dims`, dtype `dtype`.
         """
-        if self._span is None:
-            values = self._decode()
+        if self.span is None:
+            assert self.decode is not None
+            values = self.decode()
         else:
-            raw = self._source.view(*self._span) if self.aligned else self._source.copy(*self._span)
-            values = raw.view(self._file_dtype)
-        if self._type == _BFLOAT16:
+            raw = self.source.view(*self.span) if self.aligned else self.source.copy(*self.span)
+            values = raw.view(self.file_dtype)
+        if self.dtype == np.bool_:
+            values = values.view(np.uint8) != 0  # NumPy computes with the byte, and a file may have any
+        elif self.dtype == np.float32 and self.file_dtype.kind == "u":  # bfloat16
             values = (values.astype(np.uint32) << 16).view(np.float32)
         values = values.astype(self.dtype, copy=False).reshape(self.dims)
         values.flags.writeable = False
         return values
-
-    def _decode(self) -> np.ndarray:
-        """The numbers of the typed fields that memory has in another form: flat, in the file's dtype."""
-        message = self._message
-        if self._field == _STRING_DATA:
-            return np.array(message.texts(_STRING_DATA), object)
-        if self._field in (_FLOAT_DATA, _DOUBLE_DATA):
-            spans = message.fixed_spans(self._field, 4 if self._field == _FLOAT_DATA else 8)
-            return np.frombuffer(b"".join(message.source.data[a:b] for a, b in spans), self._file_dtype)
-        integers = message.integer_array(self._field)
-        bits = np.uint16 if self._type == _FLOAT16 else self._file_dtype
-        return integers.astype(bits).view(self._file_dtype)
 
 
 class Rows:
@@ -234,44 +175,113 @@ class Rows:
         self._source.give_back(*self._span)
 
 
-# ---------------------------------------------------------------------- external data
+# ---------------------------------------------------------------------- from TensorProto
 
 
-def _external_data(message: Message, folder: Path | None) -> tuple[Source, tuple[int, int], str]:
-    """Find the bytes of a tensor that lies in a file of its own, beside the model -> (source, span, storage).
+def read_tensor(message: Message, files: ExternalFiles | None) -> StoredTensor:
+    """Find a TensorProto's numbers, and hold its shape against them; nothing is allocated.
 
-    A model may come from a stranger, so the file must lie in the model's folder by its real path, be a plain file, no
-    symbolic link and no second name of another file (hard link): else a model could read whatever its user can
-    (CVE-2022-25882, CVE-2024-27318). Offset and length must lie in the file. Keys that are not known are passed over.
+    Parameters
+    ----------
+    message : Message
+    files : ExternalFiles, optional
+        Where external data is; None where the model has no folder.
+
+    Raises
+    ------
+    ModelFormatError
+        The shape is no shape, or not that of the numbers that are there; external data cannot be had.
+    UnsupportedModelError
+        NumPy does not have its type.
     """
-    entries = {m.text(1): m.text(2) for m in message.messages(13, "external_data")}
-    location = entries.get("location", "")
-    if folder is None:
-        message.fail(f"its numbers are in another file ({location!r}), which can only be found from a model's path")
-    root = folder.resolve()
-    path = root / location.replace("\0", "..")  # no name holds a NUL
-    if not location or os.path.isabs(location) or path.resolve() != path or root not in path.parents:
-        message.fail(f"external data at {location!r} is not a plain path inside the model's folder")
-    try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
-    except (OSError, ValueError) as error:
-        message.fail(f"external data {str(path)!r} cannot be opened: {getattr(error, 'strerror', None) or error}")
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-            message.fail(f"external data {str(path)!r} is not a plain file with one name; copy it into place")
-        source = Source.map(str(path), descriptor)
-    finally:
-        os.close(descriptor)
-    offset = _external_number(message, entries, "offset", 0)
-    length = _external_number(message, entries, "length", len(source) - offset)
-    if offset + length > len(source):
-        message.fail(f"external data ends at byte {offset + length} of {location!r}, which has {len(source)}")
-    return source, (offset, offset + length), f"external:{location}"
+    name = message.text(8)
+    message.place += f" {name!r}"
+    data_type = message.integer(2)
+    if data_type not in _TYPES:
+        raise UnsupportedModelError(
+            f"{message.source.name}: in {message.place}: data type {data_type} has no counterpart in NumPy"
+        )
+    type_name, type_code, number = _TYPES[data_type]
+    file_dtype = np.dtype(type_code or object)
+    dtype = np.dtype(np.float32) if data_type == _BFLOAT16 else file_dtype.newbyteorder("=")
+    dims = checked_shape(message, message.integers(1), file_dtype.itemsize)
+    if message.has(3):
+        message.fail("is a segment of a larger tensor, which ONNX never specified")
+    if message.integer(14) == 1:
+        source, span, storage = external_data(message, files)
+    elif raw := message.span(_RAW_DATA):
+        source, span, storage = message.source, raw, _FIELD_NAMES[_RAW_DATA]
+    else:
+        return typed_tensor(message, number, name, dims, file_dtype, dtype, _FIELD_NAMES[number])
+    if data_type == _STRING:
+        message.fail(f"strings cannot be stored as {storage}")
+    start, end = span
+    size = math.prod(dims) * file_dtype.itemsize
+    if end - start != size:
+        position = start if source is message.source else None
+        reason = f"shape {list(dims)} of {type_name} takes {size} bytes, but {storage} holds {end - start}"
+        message.fail(reason, position)
+    return StoredTensor(name, dims, file_dtype, dtype, storage, source, span)
 
 
-def _external_number(message: Message, entries: dict[str, str], key: str, default: int) -> int:
-    text = entries.get(key, str(max(default, 0)))
-    if not (text.isascii() and text.isdigit() and len(text) < 20):
-        message.fail(f"external data has {key} {text!r}, which is no byte count")
-    return int(text)
+def typed_tensor(
+    message: Message,
+    number: int,
+    name: str,
+    dims: tuple[int, ...],
+    file_dtype: np.dtype,
+    dtype: np.dtype,
+    storage: str,
+) -> StoredTensor:
+    """A tensor whose numbers are in one of a message's typed fields: where they lie, or how they are decoded.
+
+    Raises
+    ------
+    ModelFormatError
+        There are not as many numbers as the shape takes.
+    """
+    span = None
+    decode: Callable[[], np.ndarray] | None
+    width = file_dtype.itemsize // (2 if file_dtype.kind == "c" else 1)
+    if file_dtype.hasobject:
+        held, decode = message.count(number), lambda: np.fromiter(message.texts(number), object, held)
+    elif file_dtype.kind in "fc" and width >= 4:
+        numbers, span = message.fixed_count(number, width), message.fixed_span(number, width)
+        held = numbers * width // file_dtype.itemsize if numbers * width % file_dtype.itemsize == 0 else -1
+        decode = None if span else lambda: _gathered(message, number, width, file_dtype, held)
+    else:
+        held, decode = message.integer_count(number), lambda: _decoded(message, number, file_dtype, held)
+    if held != math.prod(dims):
+        message.fail(f"shape {list(dims)} takes {math.prod(dims)} numbers, but {storage} holds {max(held, 0)}")
+    return StoredTensor(name, dims, file_dtype, dtype, storage, message.source, span, decode)
+
+
+def checked_shape(message: Message, dims: Sequence[int], itemsize: int) -> tuple[int, ...]:
+    """Numbers from a file as a shape that NumPy can have."""
+    if len(dims) > MOST_DIMENSIONS:
+        message.fail(f"a shape of {len(dims)} dimensions, where an array has at most {MOST_DIMENSIONS}")
+    if any(dim < 0 for dim in dims):
+        message.fail(f"shape {list(dims)} has a negative dimension")
+    if math.prod(dim for dim in dims if dim) * max(itemsize, 1) > sys.maxsize:  # zeros do not make NumPy accept it
+        message.fail(f"shape {list(dims)} is beyond what a machine can address")
+    return tuple(dims)
+
+
+def _gathered(message: Message, number: int, width: int, dtype: np.dtype, count: int) -> np.ndarray:
+    """Floats that do not lie in one piece."""
+    values = np.empty(count, dtype)
+    numbers, first = values.view(np.uint8).reshape(-1, width), 0
+    for piece in message.fixed_pieces(number, width):
+        numbers[first : first + len(piece)] = piece
+        first += len(piece)
+    return values
+
+
+def _decoded(message: Message, number: int, dtype: np.dtype, count: int) -> np.ndarray:
+    """Integers, the bits of 16-bit floats among them, from varints."""
+    values = np.empty(count, dtype)
+    numbers, first = values.view("<u2") if dtype.kind == "f" else values, 0
+    for piece in message.integer_pieces(number):
+        numbers[first : first + len(piece)] = piece.astype(numbers.dtype)
+        first += len(piece)
+    return values

@@ -17,98 +17,100 @@ There is no index and no end mark, so a reader walks from field to field, and a 
 within the bytes of one field. `Message` does one such walk, keeps *where* each value lies, and converts a value when it
 is asked for: 500 MB of weights are one entry in a dictionary until somebody wants them.
 
+A file may come from anybody, and 10 MB can hold five million fields. So the walk keeps no object for each: fields of
+one number that follow one another are one `Run`, however many they are, and are walked again when they are asked for.
+What is made of them (names, numbers, messages) is counted against `LARGEST_STRUCTURE`; tensors are not, being arrays.
+
 Source: https://protobuf.dev/programming-guides/encoding/
 """
 
 from __future__ import annotations
 
-import contextlib
-import mmap
-import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NoReturn
 
 import numpy as np
 
 from ..errors import ModelFormatError
+from .source import Source
 
 VARINT, FIXED64, LENGTH, GROUP, END_GROUP, FIXED32 = range(6)
 _KINDS = ("a varint", "8 bytes", "a length and bytes", "a group", "the end of a group", "4 bytes")
 _U64 = (1 << 64) - 1
 
+#: Memory that may be made of a file's structure, in bytes: of all names, messages and numbers outside of tensors. The
+#: largest networks that people exchange, of tens of thousands of nodes, stay below it.
+LARGEST_STRUCTURE = 160_000_000
+#: What one of them takes in Python, roughly and rather too much
+_MESSAGE, _TEXT, _NUMBER = 400, 80, 40
+#: Runs of fields that one message may have: writers put a repeated field's values one after another
+_MOST_RUNS = 10_000
+#: After so many fields of a run, the next ones are looked at together
+_LONG_RUN = 64
+#: Groups inside of groups, as deep as protobuf's own readers go
+_DEEPEST_GROUP = 100
+#: Bytes that are decoded together
+_PIECE = 1 << 18
 
-class Source:
-    """Bytes and the name that errors give them.
 
-    Parameters
+class Run:
+    """Fields of one number and wire type that follow one another.
+
+    Attributes
     ----------
-    name : str
-        The file's path as the user wrote it, or a description such as ``<bytes>``.
-    data : bytes-like
-        The bytes; a memory map stays a memory map.
+    kind : int
+        Their wire type.
+    first : int
+        Where the first field begins, with its key.
+    start, end : int
+        Of the last field's value.
+    count : int
+        How many fields there are.
     """
 
-    def __init__(self, name: str, data: bytes | mmap.mmap):
-        self.name = name
-        self.data = memoryview(data).toreadonly()
-        self._map = data if isinstance(data, mmap.mmap) else None
+    __slots__ = ("count", "end", "first", "kind", "start")
 
-    @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Source:
-        """Map a file into memory, read-only; nothing is read yet.
+    def __init__(self, kind: int, first: int, start: int, end: int):
+        self.kind, self.first, self.start, self.end, self.count = kind, first, start, end, 1
 
-        Raises
-        ------
-        ModelFormatError
-            The path is missing, a directory, empty or unreadable.
+    def extend(self, source: Source, last: int, limit: int) -> None:
+        """Add the fields that follow and are written as the last one, which begins at `last`, many at a time.
+
+        Numbers that are not packed can be a run of millions; walking from one to the next in Python takes seconds.
         """
-        name = os.fspath(path)
-        try:
-            with open(path, "rb") as file:
-                return cls.map(name, file.fileno())
-        except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
-            raise ModelFormatError(f"{name}: {getattr(error, 'strerror', None) or error}") from None
+        window, count = 1 << 10, 1
+        while count:
+            stop = min(self.end + window, limit)
+            look = _varints_after if self.kind == VARINT else _equals_after
+            count, size, value = look(source, last, self.start, self.end, stop)
+            if count:
+                last, self.start, self.end = last + size, self.end + value, self.end + size
+                self.count += count
+            window = min(4 * window, _PIECE)
 
-    @classmethod
-    def map(cls, name: str, descriptor: int) -> Source:
-        """Map an open file; see `open`."""
-        if os.fstat(descriptor).st_size == 0:
-            raise ModelFormatError(f"{name}: byte 0: the file is empty")
-        return cls(name, mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ))
 
-    def __len__(self) -> int:
-        return len(self.data)
+def _equals_after(source: Source, first: int, start: int, end: int, stop: int) -> tuple[int, int, int]:
+    """How many fields follow that have the last one's key and length -> (count, size, where the last value begins)."""
+    size = end - first
+    fields = source.view(end, end + (stop - end) // size * size).reshape(-1, size)
+    count = _leading((fields[:, : start - first] == source.view(first, start)).all(axis=1))
+    return count, count * size, (count - 1) * size + start - first
 
-    def view(self, start: int, end: int) -> np.ndarray:
-        """The bytes from `start` to `end` as a read-only uint8 array on the source's own memory."""
-        return np.frombuffer(self.data[start:end], np.uint8)
 
-    def copy(self, start: int, end: int) -> np.ndarray:
-        """The bytes from `start` to `end` as a uint8 array of its own, aligned for any dtype."""
-        copied = np.empty(end - start, np.uint8)
-        self.read(start, copied)
-        return copied
+def _varints_after(source: Source, first: int, start: int, end: int, stop: int) -> tuple[int, int, int]:
+    """The same for numbers: of the varints that follow, every second must be the key, in one byte."""
+    data = source.view(end, stop)
+    ends = np.flatnonzero(data < 0x80)
+    keys, values = ends[0::2][: len(ends) // 2], ends[1::2]
+    begins = np.append(0, values[:-1] + 1)[: len(values)]
+    count = _leading((keys == begins) & (data[keys] == source.data[first]) & (values - keys <= 10))
+    return (count, int(values[count - 1]) + 1, int(keys[count - 1]) + 1) if count else (0, 0, 0)
 
-    def read(self, start: int, out: np.ndarray) -> None:
-        """Copy the bytes from `start` on into a uint8 array.
 
-        In pieces, and the pages of the map that have been read are given back at once: otherwise a file's pages and
-        their copy would both count towards the process's memory.
-        """
-        step = 16 << 20
-        for offset in range(0, len(out), step):
-            stop = min(offset + step, len(out))
-            out[offset:stop] = self.view(start + offset, start + stop)
-            self.give_back(start + offset, start + stop)
-
-    def give_back(self, start: int, end: int) -> None:
-        """Free the map's pages that lie in this range; the system reads them again when they are used again."""
-        if self._map is not None and hasattr(mmap, "MADV_DONTNEED"):  # where there is no such call, the system decides
-            first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
-            if end > first:
-                with contextlib.suppress(OSError):  # of a program that has locked its memory
-                    self._map.madvise(mmap.MADV_DONTNEED, first, end - first)
+def _leading(flags: np.ndarray) -> int:
+    """How many are true before the first that is not."""
+    return len(flags) if flags.all() else int(flags.argmin())
 
 
 class Message:
@@ -119,7 +121,7 @@ class Message:
     source : Source
     place : str
         Where in the file this message is, in its own words: ``graph.node[3]``. Errors quote it.
-    spans : sequence of (start, end)
+    spans : iterable of (start, end)
         The message's bytes. A message field that occurs twice is the concatenation of both (the wire format defines
         merging so), hence more than one span.
 
@@ -134,11 +136,13 @@ class Message:
     wins; repeated ones append, packed and unpacked alike. Unknown fields are walked over.
     """
 
+    __slots__ = ("_runs", "_turns", "place", "source")
+
     def __init__(self, source: Source, place: str, spans: Iterable[tuple[int, int]]):
         self.source = source
         self.place = place
-        #: field number -> [(wire type, start, end)] of its bytes; for a varint (wire type, value, end)
-        self._fields: dict[int, list[tuple[int, int, int]]] = {}
+        self._runs: dict[int, list[Run]] = {}
+        self._turns = 0  # how often another field, or a group, came next
         for start, end in spans:
             self._walk(start, end)
 
@@ -152,46 +156,76 @@ class Message:
         byte = "" if position is None else f"byte {position}, "
         raise ModelFormatError(f"{self.source.name}: {byte}in {self.place}: {reason}")
 
+    def charge(self, size: int) -> None:
+        """Count the memory of what is made of the file's structure; beyond `LARGEST_STRUCTURE` the file is refused."""
+        self.source.charged += size
+        if self.source.charged > LARGEST_STRUCTURE:
+            self.fail(
+                f"the file's structure (nodes, names, numbers outside of tensors) would take more than "
+                f"{LARGEST_STRUCTURE // 10**6} MB of memory"
+            )
+
     # ------------------------------------------------------------------ the walk
 
     def _walk(self, position: int, end: int) -> None:
-        data, fields = self.source.data, self._fields
-        open_groups: list[int] = []
-        while position < end:
-            at = position
+        data = self.source.data
+        groups: list[int] = []  # that are open
+        last_key, last = (-1, -1), Run(-1, 0, 0, 0)
+        while position < end and self._turns <= _MOST_RUNS:
+            first = position
             key = data[position]
             if key < 0x80:  # nearly always; opening a model is this loop
                 position += 1
             else:
                 key, position = self._varint(position, end)
-            number, kind = key >> 3, key & 7
+            kind, start, key_size = key & 7, position, position - first
             if kind == LENGTH:
-                size, position = self._varint(position, end)
-                field = (kind, position, position + size)
-                position += size
+                size, start = self._varint(position, end)
+                position = start + size
             elif kind == VARINT:
-                value, position = self._varint(position, end)
-                field = (kind, value, position)
-            elif kind in (FIXED32, FIXED64):
-                field = (kind, position, position + (4 if kind == FIXED32 else 8))
-                position = field[2]
-            elif kind == GROUP:
-                open_groups.append(number)
-                continue
-            elif kind == END_GROUP and open_groups and open_groups[-1] == number:
-                open_groups.pop()
-                continue
+                _, position = self._varint(position, end)
+            elif kind == FIXED32:
+                position += 4
+            elif kind == FIXED64:
+                position += 8
             else:
-                self.fail(f"field {number} has wire type {kind}, which cannot stand here", at)
-            if position > end:
-                length = field[2] - field[1]
-                self.fail(f"field {number} is {length} bytes long, but only {end - field[1]} are left; cut off?", at)
-            if number == 0:
-                self.fail("field number 0, which does not exist", at)
-            if not open_groups:
-                fields.setdefault(number, []).append(field)
-        if open_groups:
-            self.fail(f"the group of field {open_groups[-1]} does not end", end)
+                self._group(key, groups, first)
+                self._turns += 1
+                continue
+            if position > end or key < 8:
+                self._bad_field(key, first, start, position, end)
+            if groups:
+                continue
+            if (key, key_size) == last_key and first == last.end:
+                last.start, last.end, last.count = start, position, last.count + 1
+                if last.count % _LONG_RUN == 0:
+                    last.extend(self.source, first, end)
+                    position = last.end
+                continue
+            last_key, last = (key, key_size), Run(kind, first, start, position)
+            self._runs.setdefault(key >> 3, []).append(last)
+            self._turns += 1
+        if self._turns > _MOST_RUNS:
+            self.fail(f"more than {_MOST_RUNS} fields in turns, where a writer puts equal ones together", position)
+        if groups:
+            self.fail(f"the group of field {groups[-1]} does not end", end)
+
+    def _group(self, key: int, groups: list[int], position: int) -> None:
+        """Enter or leave a group; what is in one is stepped over."""
+        number, kind = key >> 3, key & 7
+        if kind == GROUP:
+            groups.append(number)
+            if len(groups) > _DEEPEST_GROUP:
+                self.fail(f"groups inside of groups, more than {_DEEPEST_GROUP} deep", position)
+        elif kind == END_GROUP and groups and groups[-1] == number:
+            groups.pop()
+        else:
+            self.fail(f"field {number} has wire type {kind}, which cannot stand here", position)
+
+    def _bad_field(self, key: int, position: int, start: int, stop: int, end: int) -> NoReturn:
+        if key < 8:
+            self.fail("field number 0, which does not exist", position)
+        self.fail(f"field {key >> 3} is {stop - start} bytes long, but only {end - start} are left; cut off?", position)
 
     def _varint(self, position: int, end: int) -> tuple[int, int]:
         """An unsigned varint at `position` -> (value, position after it)."""
@@ -212,36 +246,36 @@ class Message:
 
     def has(self, number: int) -> bool:
         """Whether the field occurs at all."""
-        return number in self._fields
+        return number in self._runs
 
     def which(self, *numbers: int) -> int | None:
         """Of the members of a oneof, the one that is set: the last that occurs."""
-        present = [number for number in numbers if number in self._fields]
-        return max(present, key=lambda number: self._fields[number][-1][2], default=None)
+        present = [number for number in numbers if number in self._runs]
+        return max(present, key=lambda number: self._runs[number][-1].end, default=None)
 
-    def _occurrences(self, number: int, *kinds: int) -> list[tuple[int, int, int]]:
-        fields = self._fields.get(number, [])
-        for kind, start, _ in fields:
-            if kind not in kinds:
-                wanted = " or ".join(_KINDS[k] for k in kinds)
-                self.fail(f"field {number} is {_KINDS[kind]} where {wanted} belongs", None if kind == VARINT else start)
-        return fields
+    def _of(self, number: int, *kinds: int) -> list[Run]:
+        """The runs of a field, which must be written in one of these ways."""
+        runs = self._runs.get(number, [])
+        for run in runs:
+            if run.kind not in kinds:
+                wanted = " or ".join(_KINDS[kind] for kind in kinds)
+                self.fail(f"field {number} is {_KINDS[run.kind]} where {wanted} belongs", run.first)
+        return runs
 
     def integer(self, number: int, default: int = 0) -> int:
         """The value of an int32, int64, bool or enum field, as a signed number."""
-        fields = self._occurrences(number, VARINT)
-        value = fields[-1][1] if fields else default
-        return value - (1 << 64) if value >= 1 << 63 else value
+        runs = self._of(number, VARINT)
+        return _signed(self._varint(runs[-1].start, runs[-1].end)[0]) if runs else default
 
     def single(self, number: int, default: float = 0.0) -> float:
         """The value of a float field."""
-        fields = self._occurrences(number, FIXED32)
-        return struct.unpack_from("<f", self.source.data, fields[-1][1])[0] if fields else default
+        runs = self._of(number, FIXED32)
+        return struct.unpack_from("<f", self.source.data, runs[-1].start)[0] if runs else default
 
     def span(self, number: int) -> tuple[int, int] | None:
         """Start and end of the bytes of a string, bytes or message field; None where it is absent."""
-        fields = self._occurrences(number, LENGTH)
-        return fields[-1][1:] if fields else None
+        runs = self._of(number, LENGTH)
+        return (runs[-1].start, runs[-1].end) if runs else None
 
     def text(self, number: int) -> str:
         """The value of a string field."""
@@ -250,68 +284,134 @@ class Message:
 
     def message(self, number: int, name: str) -> Message:
         """A message field; empty where it is absent. `name` is added to the place."""
-        spans = [(start, end) for _, start, end in self._occurrences(number, LENGTH)]
-        return Message(self.source, f"{self.place}.{name}", spans)
+        return Message(self.source, f"{self.place}.{name}", self.spans(number))
 
     # ------------------------------------------------------------------ repeated values
 
-    def messages(self, number: int, name: str) -> list[Message]:
-        """Each of a repeated message field."""
-        return [
-            Message(self.source, f"{self.place}.{name}[{i}]", [(start, end)])
-            for i, (_, start, end) in enumerate(self._occurrences(number, LENGTH))
-        ]
+    def count(self, number: int) -> int:
+        """How often the field occurs."""
+        return sum(run.count for run in self._runs.get(number, []))
 
-    def spans(self, number: int) -> list[tuple[int, int]]:
-        """Start and end of each of a repeated string or bytes field."""
-        return [(start, end) for _, start, end in self._occurrences(number, LENGTH)]
+    def spans(self, number: int) -> Iterator[tuple[int, int]]:
+        """Start and end of each of a repeated string, bytes or message field."""
+        for run in self._of(number, LENGTH):
+            yield from self._each(run)
+
+    def _each(self, run: Run) -> Iterator[tuple[int, int]]:
+        """Walk over a run of fields with lengths once more -> start and end of each value."""
+        position = run.first
+        for _ in range(run.count):
+            _, position = self._varint(position, run.end)  # the key
+            size, start = self._varint(position, run.end)
+            position = start + size
+            yield start, position
+
+    def messages(self, number: int, name: str) -> Iterator[Message]:
+        """Each of a repeated message field."""
+        self.charge(_MESSAGE * self.count(number))
+        for i, span in enumerate(self.spans(number)):
+            yield Message(self.source, f"{self.place}.{name}[{i}]", [span])
 
     def texts(self, number: int) -> list[str]:
         """Each of a repeated string field."""
+        self.charge(_TEXT * self.count(number))
         return [self._decode(number, start, end) for start, end in self.spans(number)]
 
     def integers(self, number: int) -> list[int]:
         """A repeated integer field, packed or not, as signed numbers; for the short lists of shapes and attributes."""
-        fields = self._occurrences(number, VARINT, LENGTH)
-        if all(kind == VARINT for kind, _, _ in fields):
-            return [value - (1 << 64) if value >= 1 << 63 else value for _, value, _ in fields]
-        return self.integer_array(number).tolist()
+        self.charge(_NUMBER * self.integer_count(number))
+        numbers: list[int] = []
+        for position, end, keyed in self._numbers(number, VARINT):
+            values = []
+            while position < end:
+                value, position = self._varint(position, end)
+                values.append(_signed(value))
+            numbers += values[1::2] if keyed else values
+        return numbers
 
-    def integer_array(self, number: int) -> np.ndarray:
-        """The same as an int64 array, for the long ones."""
-        parts = [
-            np.array([start], np.uint64) if kind == VARINT else self._packed_varints(start, end)
-            for kind, start, end in self._occurrences(number, VARINT, LENGTH)
-        ]
-        return (np.concatenate(parts) if parts else np.empty(0, np.uint64)).view(np.int64)
+    def singles(self, number: int) -> list[float]:
+        """A repeated float field, packed or not; for the short lists of attributes."""
+        self.charge(_NUMBER * self.fixed_count(number, 4))
+        pieces = self.fixed_pieces(number, 4)
+        return [value for piece in pieces for (value,) in struct.iter_unpack("<f", piece.tobytes())]
 
-    def fixed_spans(self, number: int, size: int) -> list[tuple[int, int]]:
-        """Where the numbers of a repeated float (`size` 4) or double (8) field lie; one span when packed once."""
-        fields = self._occurrences(number, FIXED32 if size == 4 else FIXED64, LENGTH)
-        for _, start, end in fields:
-            if (end - start) % size:
-                self.fail(f"field {number} holds {end - start} bytes, no multiple of {size}", start)
-        return [(start, end) for _, start, end in fields]
+    # ------------------------------------------------------------------ the numbers of tensors
 
-    def _packed_varints(self, start: int, end: int) -> np.ndarray:
-        """All varints between two bytes, decoded together: uint64 [count]."""
-        data = self.source.view(start, end)
-        if len(data) == 0:
-            return np.empty(0, np.uint64)
-        lasts = np.flatnonzero(data < 0x80)  # a varint ends at the first byte without the "more" bit
-        if data[-1] >= 0x80:
-            self.fail("a number runs past the end", end - 1)
+    def _numbers(self, number: int, kind: int) -> Iterator[tuple[int, int, bool]]:
+        """Where a repeated field's numbers lie -> start, end, whether the field's key stands before each of them.
+
+        Packed numbers are one field, bytes with a length; others are a run of fields.
+        """
+        for run in self._of(number, kind, LENGTH):
+            if run.kind == LENGTH:
+                self.charge(_NUMBER * run.count)
+                yield from ((start, end, False) for start, end in self._each(run))
+            else:
+                yield run.first, run.end, True
+
+    def integer_count(self, number: int) -> int:
+        """How many integers a repeated field holds: a varint ends at the byte that has no "more" bit."""
+        total = 0
+        for start, end, keyed in self._numbers(number, VARINT):
+            if end > start and self.source.data[end - 1] >= 0x80:
+                self.fail("a number runs past the end", end - 1)
+            pieces = (self.source.view(at, min(at + _PIECE, end)) for at in range(start, end, _PIECE))
+            varints = sum(int(np.count_nonzero(piece < 0x80)) for piece in pieces)
+            total += varints // 2 if keyed else varints
+        return total
+
+    def integer_pieces(self, number: int) -> Iterator[np.ndarray]:
+        """The integers of a repeated field as int64 arrays of at most a few hundred thousand each."""
+        for position, end, keyed in self._numbers(number, VARINT):
+            while position < end:
+                values, position = self._varints(position, end, keyed)
+                yield values
+
+    def _varints(self, start: int, end: int, keyed: bool) -> tuple[np.ndarray, int]:
+        """Many varints decoded together -> (int64 [count], position after them); `keyed`: the keys are left out."""
+        data = self.source.view(start, min(start + _PIECE, end))
+        lasts = np.flatnonzero(data < 0x80)
+        lasts = lasts[: len(lasts) // 2 * 2] if keyed else lasts
         firsts = np.concatenate([[0], lasts[:-1] + 1])
-        if (lasts - firsts).max() >= 10:
-            self.fail("a varint of more than 10 bytes", start + int(firsts[(lasts - firsts).argmax()]))
-        shifts = 7 * (np.arange(len(data)) - np.repeat(firsts, lasts - firsts + 1))
-        return np.bitwise_or.reduceat((data & 0x7F).astype(np.uint64) << shifts.astype(np.uint64), firsts)
+        lengths = lasts - firsts + 1
+        if len(lasts) == 0 or lengths.max() > 10:
+            self.fail("a varint of more than 10 bytes", start)
+        if keyed:
+            firsts, lengths = firsts[1::2], lengths[1::2]
+        values = np.zeros(len(firsts), np.uint64)
+        for i in range(lengths.max()):  # the i-th byte of each that has so many
+            longer = np.flatnonzero(lengths > i)
+            values[longer] |= (data[firsts[longer] + i] & 0x7F).astype(np.uint64) << np.uint64(7 * i)
+        return values.view(np.int64), start + int(lasts[-1]) + 1
+
+    def fixed_count(self, number: int, size: int) -> int:
+        """How many numbers of 4 or 8 bytes a repeated field holds."""
+        return sum(len(piece) for piece in self.fixed_pieces(number, size))
+
+    def fixed_pieces(self, number: int, size: int) -> Iterator[np.ndarray]:
+        """The numbers of a repeated float (`size` 4) or double (8) field, as in the file: uint8 [count, size] each."""
+        for start, end, keyed in self._numbers(number, FIXED32 if size == 4 else FIXED64):
+            head = self._varint(start, end)[1] - start if keyed else 0
+            if (end - start) % (head + size):
+                self.fail(f"field {number} holds {end - start} bytes, no multiple of {size}", start)
+            yield self.source.view(start, end).reshape(-1, head + size)[:, head:]
+
+    def fixed_span(self, number: int, size: int) -> tuple[int, int] | None:
+        """Where those numbers lie, if that is in one piece."""
+        runs = self._of(number, FIXED32 if size == 4 else FIXED64, LENGTH)
+        return (runs[0].start, runs[0].end) if len(runs) == 1 and runs[0].count == 1 else None
 
     def _decode(self, number: int, start: int, end: int) -> str:
+        self.charge(end - start)
         try:
             return str(self.source.data[start:end], "utf-8")
         except UnicodeDecodeError:
             self.fail(f"field {number} is not UTF-8 text", start)
+
+
+def _signed(value: int) -> int:
+    """Two's complement of 64 bits, as negative numbers are written."""
+    return value - (1 << 64) if value >= 1 << 63 else value
 
 
 # ---------------------------------------------------------------------- writing

@@ -24,9 +24,11 @@ import numpy as np
 
 from ..errors import ArgumentError, ModelFormatError
 from ..files.cache import written_whole
+from ..files.external import ExternalFiles
 from ..files.onnx import OnnxModel, read_onnx
-from ..files.tensor import StoredTensor
-from ..files.wire import Message, Source, bytes_field, integer_field, packed_varints
+from ..files.source import Source
+from ..files.tensor import read_tensor
+from ..files.wire import Message, bytes_field, integer_field, packed_varints
 from ..text import progress_bar
 from .compare import ModelLike
 from .graph import ParityGraph
@@ -55,7 +57,7 @@ def read_tensor_proto(path: str | os.PathLike[str]) -> tuple[str, np.ndarray]:
     ModelFormatError
         There is no such file, or something else in it.
     """
-    tensor = StoredTensor(Message.root(Source.open(path), "TensorProto"), Path(path).parent)
+    tensor = read_tensor(Message.root(Source.open(path), "TensorProto"), ExternalFiles(path))
     return tensor.name, tensor.array()
 
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from ..errors import ArgumentError, MissingExtraError, NumpyVggError
 from ..files.onnx import OnnxModel
-from ..files.wire import Source, bytes_field, integer_field
+from ..files.source import Source
+from ..files.wire import bytes_field, integer_field
 from .compare import Runtime
 from .graph import ParityGraph
 from .operations import operation

@@ -21,7 +21,8 @@ from pathlib import Path
 
 from ...errors import ModelFormatError
 from ..onnx import Initializers, Node, OnnxModel, SerializableModel, ValueInfo, read_onnx
-from ..wire import Message, Source
+from ..source import Source
+from ..wire import Message
 from .binary import read_fields
 from .graph import Graph
 from .kinds import is_definition, is_network, is_text, refuse

@@ -6,15 +6,17 @@ versions here: the first has the blob's name, a later one that of the layer that
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import numpy as np
 
 from ...errors import ModelFormatError
 from ..onnx import Node, ValueInfo
+from ..source import Source
 from ..tensor import StoredTensor
-from ..wire import Message, Source, bytes_field, integer_field
-from .binary import Blob
+from .binary import read_blob
 from .net import Layer, Net
 
 
@@ -88,41 +90,36 @@ class Graph:
         if index >= len(layer.blobs):
             raise layer.refuse(f"it has {len(layer.blobs)} weight blobs, not {index + 1}")
         name = self._free(f"{layer.name}_{key}")
-        blob = Blob(layer.blobs[index], name)
+        blob = read_blob(layer.blobs[index], name)
+        held = math.prod(blob.dims)
         known = int(np.prod([dim for dim in dims if dim is not None], dtype=object))
-        size = blob.size // known if known and None in dims else 1
+        size = held // known if known and None in dims else 1
         shape = tuple(size if dim is None else dim for dim in dims)
-        if size * known != blob.size or not size or not _agree(blob.dims, dims):
+        if size * known != held or not size or not _agree(blob.dims, dims):
             self._misfit(layer, blob, dims)
-        blob.dims = shape
-        self.tensors[name] = blob
+        self.tensors[name] = replace(blob, dims=shape)
         return name
 
-    def _misfit(self, layer: Layer, blob: Blob, dims: tuple[int | None, ...]) -> NoReturn:
+    def _misfit(self, layer: Layer, blob: StoredTensor, dims: tuple[int | None, ...]) -> NoReturn:
         have = " x ".join(map(str, blob.dims))
         wanted = " x ".join("?" if dim is None else str(dim) for dim in dims)
-        other = f" as {self.net.source} says; are they of the same network?" if blob.file != self.net.source else ""
-        raise ModelFormatError(f"{blob.file}: a blob of layer {layer.name!r} is {have}, not {wanted}{other}")
+        other = (
+            f" as {self.net.source} says; are they of the same network?" if blob.source.name != self.net.source else ""
+        )
+        raise ModelFormatError(f"{blob.source.name}: a blob of layer {layer.name!r} is {have}, not {wanted}{other}")
 
     def values(self, layer: Layer) -> list[np.ndarray]:
         """A layer's blobs as arrays, for what is computed from them once."""
-        return [Blob(blob, layer.name).array().reshape(-1) for blob in layer.blobs]
+        return [read_blob(blob, layer.name).array().reshape(-1) for blob in layer.blobs]
 
     def constant(self, layer: Layer, key: str, value: np.ndarray | float) -> str:
         """A number or an array that the layer's parameters stand for, as an initializer."""
         array = np.asarray(value, None if isinstance(value, np.ndarray) else np.float32)
         name = self._free(f"{layer.name}_{key}")
-        kind = {"float32": 1, "int64": 7}[array.dtype.name]
-        tensor = b"".join(
-            [
-                *(integer_field(1, size) for size in array.shape),
-                integer_field(2, kind),
-                bytes_field(8, name),
-                bytes_field(9, array.astype(array.dtype.newbyteorder("<")).tobytes()),
-            ]
-        )
-        source = Source(f"{self.net.source}: layer {layer.name!r}", tensor)
-        self.tensors[name] = StoredTensor(Message.root(source, key), None)
+        stored = array.astype(array.dtype.newbyteorder("<"))
+        source = Source(f"{self.net.source}: layer {layer.name!r}", stored.tobytes())
+        span = (0, stored.nbytes)
+        self.tensors[name] = StoredTensor(name, array.shape, stored.dtype, array.dtype, "parameter", source, span)
         return name
 
     # ------------------------------------------------------------------ what it becomes

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 
 from ...errors import ModelFormatError
-from ..wire import Message, Source
+from ..source import Source
+from ..wire import Message
 
 #: First bytes -> what such a file is, and what to do with it
 _STARTS = {

@@ -7,8 +7,9 @@ import os
 import numpy as np
 
 from ...errors import ModelFormatError
-from ..wire import Message, Source
-from .binary import Blob
+from ..source import Source
+from ..wire import Message
+from .binary import read_blob
 from .kinds import refuse
 
 
@@ -37,7 +38,7 @@ def read_mean(path: str | os.PathLike[str]) -> np.ndarray:
     """
     source = Source.open(path)
     try:
-        mean = Blob(Message.root(source, "BlobProto"), "the mean")
+        mean = read_blob(Message.root(source, "BlobProto"), "the mean")
     except ModelFormatError:
         refuse(source, "a mean image (.binaryproto)")
         raise

@@ -1,0 +1,145 @@
+"""A file's bytes, mapped into memory, under the name that errors give them.
+
+Whoever names a file may name a pipe that nobody writes to, or a device; opening one must not wait. So files are opened
+here, without waiting, and refused when what was opened is something else: asking first and opening then would leave a
+moment to put another thing in its place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import mmap
+import os
+import stat
+
+import numpy as np
+
+from ..errors import MissingModelError, ModelFormatError
+
+_FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_NOCTTY", "O_BINARY"))
+_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_KINDS = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a folder",
+}
+
+
+def open_plain(path: str | os.PathLike[str], *, folder: int | None = None, follow: bool = True) -> int:
+    """Open a plain file for reading, and nothing else, without ever waiting.
+
+    Parameters
+    ----------
+    path : path
+    folder : int, optional
+        The descriptor of an open folder that `path` is relative to.
+    follow : bool
+        Whether the file may be reached by a symbolic link (in the path's last part).
+
+    Returns
+    -------
+    int
+        A file descriptor; the caller closes it.
+
+    Raises
+    ------
+    OSError, ValueError
+        It cannot be opened, is no plain file, or has a NUL character in its name.
+    """
+    descriptor = os.open(path, _FLAGS | (0 if follow else _NOFOLLOW), dir_fd=folder)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, f"this is {_KINDS.get(stat.S_IFMT(mode), 'something else')}, not a file")
+    return descriptor
+
+
+class Source:
+    """Bytes and the name that errors give them.
+
+    Parameters
+    ----------
+    name : str
+        The file's path as the user wrote it, or a description such as ``<bytes>``.
+    data : bytes-like
+        The bytes; a memory map stays a memory map.
+
+    Attributes
+    ----------
+    charged : int
+        How much memory the structure read from it takes so far, in bytes; see `wire.LARGEST_STRUCTURE`.
+    """
+
+    def __init__(self, name: str, data: bytes | mmap.mmap):
+        self.name = name
+        self.data = memoryview(data).toreadonly()
+        self.charged = 0
+        self._map = data if isinstance(data, mmap.mmap) else None
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Source:
+        """Map a file into memory, read-only; nothing is read yet.
+
+        Raises
+        ------
+        ModelFormatError
+            The path is missing (`MissingModelError`), empty, unreadable, or a folder, a pipe or a device.
+        """
+        name = os.fsdecode(path)
+        try:
+            descriptor = open_plain(path)
+        except FileNotFoundError as error:
+            raise MissingModelError(f"{name}: {error.strerror}") from None
+        except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
+            raise ModelFormatError(f"{name}: {getattr(error, 'strerror', None) or error}") from None
+        try:
+            return cls.map(name, descriptor)
+        finally:
+            os.close(descriptor)
+
+    @classmethod
+    def map(cls, name: str, descriptor: int) -> Source:
+        """Map an open file; see `open`. Where the system cannot map it, it is read."""
+        if os.fstat(descriptor).st_size == 0:
+            raise ModelFormatError(f"{name}: byte 0: the file is empty")
+        try:
+            return cls(name, mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ))
+        except (OSError, ValueError):  # some file systems of networks, containers and browsers
+            with os.fdopen(os.dup(descriptor), "rb") as file:
+                return cls(name, file.read())
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def view(self, start: int, end: int) -> np.ndarray:
+        """The bytes from `start` to `end` as a read-only uint8 array on the source's own memory."""
+        return np.frombuffer(self.data[start:end], np.uint8)
+
+    def copy(self, start: int, end: int) -> np.ndarray:
+        """The bytes from `start` to `end` as a uint8 array of its own, aligned for any dtype."""
+        copied = np.empty(end - start, np.uint8)
+        self.read(start, copied)
+        return copied
+
+    def read(self, start: int, out: np.ndarray) -> None:
+        """Copy the bytes from `start` on into a uint8 array.
+
+        In pieces, and the pages of the map that have been read are given back at once: otherwise a file's pages and
+        their copy would both count towards the process's memory.
+        """
+        step = 16 << 20
+        for offset in range(0, len(out), step):
+            stop = min(offset + step, len(out))
+            out[offset:stop] = self.view(start + offset, start + stop)
+            self.give_back(start + offset, start + stop)
+
+    def give_back(self, start: int, end: int) -> None:
+        """Let the map's pages go that lie in this range; whoever looks there again gets them again."""
+        if self._map is not None and hasattr(mmap, "MADV_DONTNEED"):  # where there is no such call, the system decides
+            first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
+            if end > first:
+                with contextlib.suppress(OSError):  # of a program that has locked its memory
+                    self._map.madvise(mmap.MADV_DONTNEED, first, end - first)
