@@ -336,5 +336,7 @@ def _read_value_info(message: Message) -> ValueInfo:
 
 
 def _read_dimension(dim: Message) -> int | str | None:
-    chosen = dim.which(1, 2)
-    return dim.integer(1) if chosen == 1 else dim.text(2) or None
+    if dim.which(1, 2) == 1:
+        size = dim.integer(1)
+        return size if size >= 0 else None  # Paddle and others write -1 for a size that is open
+    return dim.text(2) or None

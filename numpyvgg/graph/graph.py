@@ -26,6 +26,8 @@ class Graph:
     model : OnnxModel
     overridden : collection of str
         Initializers whose values the caller gives at each run; nothing that depends on them is fixed.
+    max_bytes : int, optional
+        The largest tensor that folding may make; see `operators.Operator`.
 
     Attributes
     ----------
@@ -41,8 +43,9 @@ class Graph:
         The graph has a cycle, or a tensor that comes from nowhere or from two nodes.
     """
 
-    def __init__(self, model: OnnxModel, overridden: Collection[str] = ()):
+    def __init__(self, model: OnnxModel, overridden: Collection[str] = (), max_bytes: int | None = None):
         self.model = model
+        self._max_bytes = max_bytes
         self.overridden = frozenset(overridden)
         self.producers = self._find_producers()
         self.nodes = self._in_order()
@@ -139,11 +142,11 @@ class Graph:
         return self._values[name] if name in self._values else self.model.initializers[name]
 
     def _fold(self, node: Node) -> None:
-        if node.op_type == "Constant":
-            self._values[node.outputs[0]] = constant_value(node)
-            return
         try:
-            outputs = operators.bind(node, self.model)(*self._inputs(node))
+            if node.op_type == "Constant":
+                self._values[node.outputs[0]] = constant_value(node)
+                return
+            outputs = operators.bind(node, self.model, self._max_bytes)(*self._inputs(node))
         except (NumpyVggError, ArithmeticError, LookupError, TypeError, ValueError) as error:
             raise ModelFormatError(f"{self.model.path}: {node} cannot be computed: {error}") from None
         for name, value in zip(node.outputs, outputs if isinstance(outputs, tuple) else (outputs,), strict=False):

@@ -15,19 +15,18 @@ Source: https://onnx.ai/onnx/operators/, each operator's page with its history.
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from ..errors import UnsupportedModelError
 from ..files.onnx import Node, OnnxModel
 from . import activations, convolution, elementwise, moving, normalizations, pooling, products, reductions
+from .checked import Facts, Operator
 from .normalizations import normalization
 from .windows import resolve_pads
 
-__all__ = ["NEWEST_OPSET", "bind", "find", "normalization", "resolve_pads"]
+__all__ = ["NEWEST_OPSET", "Facts", "Operator", "bind", "find", "normalization", "resolve_pads"]
 
 #: The newest operator set that the functions here have been held against, by the `onnx` package's own test cases.
 NEWEST_OPSET = 28
@@ -39,28 +38,20 @@ def find(op_type: str, opset: int) -> Callable[..., Any] | None:
     return _VERSIONS[op_type][max(versions)] if versions else None
 
 
-def bind(node: Node, model: OnnxModel) -> Callable[..., Any]:
-    """The function that a node calls, with its attributes filled in.
+def bind(node: Node, model: OnnxModel, max_bytes: int | None = None) -> Operator:
+    """What a node calls: its operator's function with the attributes filled in, which checks what it is given.
 
     Raises
     ------
     UnsupportedModelError
         There is no such operator, or the node's inputs or attributes are not those of the model's operator set.
+    ModelFormatError
+        An attribute is not what the operator allows.
     """
     function = find(node.op_type, model.opset)
-    if function is None:
+    if function is None or node.domain:
         raise UnsupportedModelError(f"{model.path}: {node}: the operator is not available in set {model.opset}")
-    attributes = {key: value for key, value in node.attributes.items() if key != "consumed_inputs"}
-    signature = inspect.signature(function)
-    if "output_count" in signature.parameters:
-        attributes["output_count"] = len(node.outputs)
-    try:
-        signature.bind(*[None] * len(node.inputs), **attributes)
-    except TypeError as error:
-        raise UnsupportedModelError(
-            f"{model.path}: {node} does not fit operator set {model.opset} as known here: {error}"
-        ) from None
-    return partial(function, **attributes)
+    return Operator(node, model.path, function, max_bytes)
 
 
 def _versions() -> dict[str, dict[int, Callable[..., Any]]]:

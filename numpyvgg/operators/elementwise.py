@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..errors import UnsupportedModelError
+from ..errors import ArgumentError, UnsupportedModelError
 from ..files.tensor import dtype_name
 
 
@@ -89,6 +89,8 @@ def Div_1(A: np.ndarray, B: np.ndarray, *, axis: int | None = None, broadcast: i
 def Div_7(A: np.ndarray, B: np.ndarray) -> np.ndarray:
     if A.dtype.kind == "f":
         return A / B
+    if not B.all():
+        raise ArgumentError("an integer is divided by 0")
     return (A - np.fmod(A, B)) // B  # integers round towards zero, as in C
 
 
@@ -97,6 +99,8 @@ def Pow_1(X: np.ndarray, Y: np.ndarray, *, axis: int | None = None, broadcast: i
 
 
 def Pow_7(X: np.ndarray, Y: np.ndarray) -> np.ndarray:
+    if X.dtype.kind in "iu" and Y.dtype.kind == "i" and Y.size and Y.min() < 0:
+        Y = Y.astype(np.float64)  # NumPy has no such power of integers; the result is cut off, as in C
     return np.power(X, Y).astype(X.dtype, copy=False)
 
 
@@ -138,7 +142,10 @@ def _cast(input: np.ndarray, name: str) -> np.ndarray:
         return input.astype(str).astype(object)
     if input.dtype == object and name == "bool":
         raise UnsupportedModelError("strings are not cast to bool")
-    return input.astype(name)
+    try:
+        return input.astype(name)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ArgumentError(f"a string is no {name}: {error}") from None
 
 
 def Equal_1(A: np.ndarray, B: np.ndarray) -> np.ndarray:

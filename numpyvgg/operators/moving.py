@@ -79,8 +79,6 @@ def Split_13(
         bounds = [min(i * part, size) for i in range(output_count + 1)]
     else:
         bounds = [0, *np.cumsum(split).tolist()]
-        if bounds[-1] != size:
-            raise ArgumentError(f"parts {split.tolist()} do not add up to {size}")
     before = (slice(None),) * (axis % input.ndim)
     places = [(*before, slice(begin, end)) for begin, end in itertools.pairwise(bounds)]
     return tuple(input[place] for place in places)
@@ -107,6 +105,9 @@ def Slice_10(
 
 
 def Gather_1(data: np.ndarray, indices: np.ndarray, *, axis: int = 0) -> np.ndarray:
+    size = data.shape[axis]
+    if indices.size and not (-size <= indices.min() and indices.max() < size):
+        raise ArgumentError(f"indices from {indices.min()} to {indices.max()} leave axis {axis}, which has {size}")
     return np.take(data, indices, axis)
 
 

@@ -11,9 +11,10 @@ from .windows import total_of
 
 def LRN_1(X: np.ndarray, *, size: int, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0) -> np.ndarray:
     # Each channel is divided by a power of the mean square of itself and its neighbours on both sides.
-    before, after = (size - 1) // 2, size // 2
+    channels = X.shape[1]
+    before, after = min((size - 1) // 2, channels), min(size // 2, channels)
     squares = np.pad(X * X, [(0, 0), (before, after), *[(0, 0)] * (X.ndim - 2)])
-    total = total_of([squares[:, i : i + X.shape[1]] for i in range(size)])
+    total = total_of([squares[:, i : i + channels] for i in range(before + after + 1)])
     return X / (bias + X.dtype.type(alpha / size) * total) ** X.dtype.type(beta)
 
 
@@ -28,8 +29,9 @@ def BatchNormalization_1(
     momentum: float = 0.9,
     is_test: int = 0,
     spatial: int = 1,
-) -> np.ndarray:
-    return BatchNormalization_7(X, scale, B, mean, var, epsilon=epsilon, spatial=spatial)
+    output_count: int = 1,
+) -> Any:
+    return BatchNormalization_7(X, scale, B, mean, var, epsilon=epsilon, spatial=spatial, output_count=output_count)
 
 
 def BatchNormalization_7(
@@ -42,12 +44,14 @@ def BatchNormalization_7(
     epsilon: float = 1e-5,
     momentum: float = 0.9,
     spatial: int = 1,
-) -> np.ndarray:
+    output_count: int = 1,
+) -> Any:
     factor, offset = normalization(scale, B, mean, var, epsilon)
     shape = (-1, *[1] * (X.ndim - 2)) if spatial and X.ndim > 1 else X.shape[1:]  # spatial=0: a value for each pixel
     Y = X * factor.reshape(shape).astype(X.dtype)
     Y += offset.reshape(shape).astype(X.dtype)
-    return Y
+    # Run for answers, the other outputs are what training left: the statistics stay as they are.
+    return Y if output_count == 1 else (Y, mean, var, mean, var)[:output_count]
 
 
 def BatchNormalization_14(
@@ -60,14 +64,15 @@ def BatchNormalization_14(
     epsilon: float = 1e-5,
     momentum: float = 0.9,
     training_mode: int = 0,
+    output_count: int = 1,
 ) -> Any:
     if not training_mode:
-        return BatchNormalization_7(X, scale, B, input_mean, input_var, epsilon=epsilon)
+        return BatchNormalization_7(X, scale, B, input_mean, input_var, epsilon=epsilon, output_count=output_count)
     axes = (0, *range(2, X.ndim))
     mean, var = X.mean(axis=axes), X.var(axis=axes)
     Y = BatchNormalization_7(X, scale, B, mean, var, epsilon=epsilon)
     running = [old * momentum + new * (1 - momentum) for old, new in ((input_mean, mean), (input_var, var))]
-    return (Y, *(value.astype(input_mean.dtype) for value in running))
+    return (Y, *(value.astype(input_mean.dtype) for value in running))[:output_count]
 
 
 def normalization(

@@ -38,7 +38,7 @@ def windows(
 ) -> list[np.ndarray]:
     """`layers.windows` along any number of axes: what each tap of the window sees, [N, C, out...] each."""
     axes = range(len(kernel_shape))
-    begins, ends = pads[: len(axes)], pads[len(axes) :]
+    begins, ends = list(pads[: len(axes)]), pads[len(axes) :]
     out = [
         layers.output_size(
             X.shape[2 + i], kernel_shape[i], strides[i], begins[i], ends[i], dilations[i], bool(ceil_mode)
@@ -46,10 +46,16 @@ def windows(
         for i in axes
     ]
     spans = [(out[i] - 1) * strides[i] + 1 for i in axes]
-    after = [max(spans[i] + dilations[i] * (kernel_shape[i] - 1) - X.shape[2 + i] - begins[i], 0) for i in axes]
+    counts = list(kernel_shape)
+    for i in axes:  # taps that see nothing but padding, wherever the window is, are left out: there may be very many
+        first = max(begins[i] - spans[i] + 1, 0) // dilations[i]
+        last = min((begins[i] + max(X.shape[2 + i], 1) - 1) // dilations[i], kernel_shape[i] - 1)
+        begins[i] -= first * dilations[i]
+        counts[i] = max(last - first + 1, 1)
+    after = [max(spans[i] + dilations[i] * (counts[i] - 1) - X.shape[2 + i] - begins[i], 0) for i in axes]
     if any(begins) or any(after):
         X = _surrounded(X, begins, after, fill)
-    taps = itertools.product(*(range(0, k * d, d) for k, d in zip(kernel_shape, dilations, strict=True)))
+    taps = itertools.product(*(range(0, k * d, d) for k, d in zip(counts, dilations, strict=True)))
     every = slice(None)
     places = [(every, every, *(slice(tap[i], tap[i] + spans[i], strides[i]) for i in axes)) for tap in taps]
     return [X[place] for place in places]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
 
-from ..errors import ArgumentError, UnsupportedModelError
+from ..errors import ArgumentError, UnsupportedModelError, reported_as_ours
 from ..files.caffe import read_model
 from ..files.onnx import OnnxModel, SerializableModel, ValueInfo
 from ..kernels import Kernels
@@ -57,13 +58,18 @@ class InferenceSession:
         ``CPUExecutionProvider`` has to be among them; others are passed over with a warning, as ONNX Runtime does.
     provider_options : list of dict, optional
         Ignored.
+    max_bytes : int, optional
+        The largest tensor that a node may make; a file of a hundred bytes can ask for terabytes. When left out, half of
+        the memory that the machine has, its container grants, or ``ulimit -v`` allows.
 
     Raises
     ------
     ModelFormatError
-        The file is missing or damaged, or its graph is none.
+        The file is missing or damaged, or its graph is none: attributes, types or shapes are not what the operators
+        allow.
     UnsupportedModelError
-        The network has operators that are not available; all of them are named, with their nodes.
+        The network has operators that are not available; all of them are named, with their nodes. Or a tensor would
+        be larger than `max_bytes`.
     ArgumentError
         An option asks for what cannot be had here.
 
@@ -79,16 +85,20 @@ class InferenceSession:
         sess_options: SessionOptions | None = None,
         providers: Sequence[str | tuple[str, dict[str, Any]]] | None = None,
         provider_options: Sequence[dict[str, Any]] | None = None,
+        *,
+        max_bytes: int | None = None,
     ):
         options = sess_options or SessionOptions()
         check_providers(providers)
         check_options(options)
         self._options = options
         self._model = path_or_bytes if isinstance(path_or_bytes, OnnxModel) else read_model(path_or_bytes)
-        for value in self._model.inputs:
-            if value.dtype is None:
-                self._fail(f"input {value.name!r} has a type that NumPy does not have", UnsupportedModelError)
-        self._planner = Planner(self._model, partial(Kernels, options.conv, options.intra_op_num_threads or None))
+        with reported_as_ours(self._model.path):
+            for value in self._model.inputs:
+                if value.dtype is None:
+                    self._fail(f"input {value.name!r} has a type that NumPy does not have", UnsupportedModelError)
+            make_kernels = partial(Kernels, options.conv, options.intra_op_num_threads or None)
+            self._planner = Planner(self._model, make_kernels, max_bytes)
         self._steps: dict[tuple[frozenset[str], frozenset[str]], list[Step]] = {}
         self._lock = threading.Lock()
 
@@ -156,14 +166,17 @@ class InferenceSession:
             A name does not exist, an input is missing or has another type or shape than the graph says, or the
             shapes do not go together at some node.
         """
-        values = self._check_feed(input_feed)
-        wanted = list(output_names or [value.name for value in self._model.outputs])
-        steps = self._steps_for(wanted, frozenset(values).difference(value.name for value in self._model.inputs))
-        given = set(values)
-        with np.errstate(all="ignore"):  # infinities and NaN are values, as they are in ONNX Runtime
-            for step in steps:
-                self._run_step(step, values)
-        return [self._own(name, values, wanted.index(name) != i or name in given) for i, name in enumerate(wanted)]
+        with reported_as_ours(self._model.path):
+            values = self._check_feed(input_feed)
+            wanted = list(output_names or [value.name for value in self._model.outputs])
+            if not wanted:
+                self._fail("no output is asked for, and the graph lists none")
+            steps = self._steps_for(wanted, frozenset(values).difference(value.name for value in self._model.inputs))
+            given = set(values)
+            with np.errstate(all="ignore"):  # infinities and NaN are values, as they are in ONNX Runtime
+                for step in steps:
+                    self._run_step(step, values)
+            return self._owned(wanted, values, given)
 
     def _check_feed(self, feed: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """The fed arrays, if they are what the graph asks for."""
@@ -216,12 +229,16 @@ class InferenceSession:
         inputs = [self._value(name, values) if name else None for name in step.inputs]
         try:
             outputs = step.run(*inputs)
-        except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as error:
-            shapes = ", ".join("none" if array is None else f"{array.dtype}{list(array.shape)}" for array in inputs)
-            self._fail(f"{step.nodes[0]} cannot be run on {shapes}: {error}")
         except UnsupportedModelError as error:
             self._fail(f"{step.nodes[0]}: {error}", UnsupportedModelError)
-        for name, output in zip(step.outputs, outputs if isinstance(outputs, tuple) else (outputs,), strict=False):
+        except Exception as error:
+            shapes = ", ".join("none" if array is None else f"{array.dtype}{list(array.shape)}" for array in inputs)
+            place = f"{step.nodes[0]} cannot be run on {shapes}"
+            if isinstance(error, ArgumentError):
+                self._fail(f"{place}: {error}")
+            with reported_as_ours(f"{self._model.path}: {place}"):
+                raise
+        for name, output in zip(step.outputs, outputs if isinstance(outputs, tuple) else (outputs,), strict=True):
             values[name] = _without_ballast(np.asanyarray(output))
         for name in step.last_uses:
             values.pop(name, None)
@@ -230,12 +247,17 @@ class InferenceSession:
         value = values.get(name)
         return self._planner.graph.constant(name) if value is None else value  # type: ignore[return-value]
 
-    def _own(self, name: str, values: dict[str, np.ndarray], shared: bool) -> np.ndarray:
-        """The value as an array that the caller may change: nobody else's memory."""
-        value = self._value(name, values)
-        owned = value.base is None and value.flags.writeable and not shared
-        owned = owned and sum(value is other for other in values.values()) == 1
-        return value if owned else np.array(value)
+    def _owned(self, wanted: list[str], values: dict[str, np.ndarray], given: set[str]) -> list[np.ndarray]:
+        """The values as arrays that the caller may change: nobody else's memory, and no two the same."""
+        holders = Counter(map(id, values.values()))
+        returned: set[str] = set()
+        results = []
+        for name in wanted:
+            value = self._value(name, values)
+            owned = value.base is None and value.flags.writeable and holders[id(value)] == 1
+            results.append(value if owned and name not in given and name not in returned else np.array(value))
+            returned.add(name)
+        return results
 
 
 def _without_ballast(value: np.ndarray) -> np.ndarray:

@@ -28,6 +28,7 @@ from ..graph.folding import factor_and_offset, fold, why_not_folded
 from ..graph.graph import Graph
 from ..graph.inference import does_nothing, warn_of_training
 from ..layers import output_size
+from .checking import check_graph
 
 
 @dataclass
@@ -61,22 +62,29 @@ class Planner:
     model : OnnxModel
     make_operations : callable
         Gives the operations set (such as `kernels.Kernels`) that computes in `dtype`.
+    max_bytes : int, optional
+        The largest result that a step may make.
 
     Raises
     ------
     UnsupportedModelError
         The graph has operators, or attributes of them, that are not available; all of the former are named.
     ModelFormatError
-        The graph has a cycle, or a tensor that comes from nowhere or from two nodes.
+        The graph has a cycle, a tensor that comes from nowhere or from two nodes, or a node whose attributes, types or
+        shapes are not what its operator allows.
     """
 
-    def __init__(self, model: OnnxModel, make_operations: Callable[..., Any]):
+    def __init__(self, model: OnnxModel, make_operations: Callable[..., Any], max_bytes: int | None = None):
         self.model = model
         self._operations = cache(lambda dtype: make_operations(dtype=dtype))
         self._check_operators()
-        self.graph = Graph(model)
+        self._max_bytes = max_bytes
+        self.graph = Graph(model, max_bytes=max_bytes)
         warn_of_training(self.graph)
-        self._functions = {id(node): operators.bind(node, model) for node in model.nodes if node.op_type != "Constant"}
+        self._functions = {
+            id(node): operators.bind(node, model, max_bytes) for node in model.nodes if node.op_type != "Constant"
+        }
+        check_graph(self.graph, self._functions)
         self._prepared: dict[Any, Any] = {}
 
     # ------------------------------------------------------------------ the graph as it is
@@ -104,7 +112,7 @@ class Planner:
 
     def steps(self, wanted: Collection[str], overridden: Collection[str]) -> list[Step]:
         """What to run for the `wanted` tensors, when the caller gives the `overridden` initializers' values."""
-        graph = Graph(self.model, overridden) if overridden else self.graph
+        graph = Graph(self.model, overridden, self._max_bytes) if overridden else self.graph
         needed = self._needed(graph, wanted)
         readers: dict[str, int] = dict.fromkeys(wanted, 1)  # being wanted counts as being read
         consumers: dict[str, Node] = {}
@@ -166,7 +174,11 @@ class Planner:
             run = self._gemm(chain, weight)
         else:
             run = self._matmul(chain, weight)
-        return None if run is None else Step(chain.nodes, node.inputs[:1], chain.nodes[-1].outputs, run)
+        if run is None:
+            return None
+        fixed = [weight, *(chain.constant(name) for name in node.inputs[2:])]
+        run = partial(_checked, self._functions[id(node)], fixed, run)
+        return Step(chain.nodes, node.inputs[:1], chain.nodes[-1].outputs, run)
 
     def _convolution(self, chain: _Chain, weight: np.ndarray) -> Convolution | None:
         node = chain.nodes[0]
@@ -299,6 +311,12 @@ def _is_halving(node: Node) -> bool:
         and attributes["pads"] == [0] * 4
         and attributes["dilations"] == [1, 1]
     )
+
+
+def _checked(operator: operators.Operator, fixed: list[np.ndarray | None], run: Callable[..., Any], x: Any) -> Any:
+    """Run an operator's fast version on what it would itself accept."""
+    operator.check(x, *fixed)
+    return run(x)
 
 
 def _add_relu(add: Callable[..., np.ndarray], *inputs: np.ndarray) -> np.ndarray:

@@ -1,0 +1,66 @@
+"""What a graph alone tells of types and shapes, held against each operator's signature before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..errors import ArgumentError, ModelFormatError, UnsupportedModelError
+from ..files.onnx import OnnxModel
+from ..graph.graph import Graph
+from ..operators import Facts, Operator
+
+
+def check_graph(
+    graph: Graph,
+    operators: Mapping[int, Operator],
+) -> None:
+    """Carry types and shapes from the inputs through the graph, as far as they are known.
+
+    Parameters
+    ----------
+    graph : Graph
+    operators : mapping of int to Operator
+        By ``id(node)``; nodes that are not there are constants.
+
+    Raises
+    ------
+    ModelFormatError
+        Types or shapes do not go together, or an attribute does not go with them.
+    UnsupportedModelError
+        A result would be larger than allowed.
+    """
+    model = graph.model
+    known = {value.name: Facts(value.dtype, _sizes(value.shape)) for value in model.inputs}
+    for node in graph.nodes:
+        operator = operators.get(id(node))
+        if operator is None:
+            value = graph.constant(node.outputs[0])
+            known[node.outputs[0]] = Facts() if value is None else Facts(value.dtype.name, value.shape)
+            continue
+        facts = [_facts(model, known, name) for name in node.inputs]
+        for index in operator.reads:
+            facts[index] = (facts[index] or Facts())._replace(value=graph.constant(node.inputs[index]))
+        try:
+            results = operator.infer(facts)
+        except ArgumentError as error:
+            raise ModelFormatError(f"{model.path}: {node}: {error}") from None
+        except UnsupportedModelError as error:
+            raise UnsupportedModelError(f"{model.path}: {node}: {error}") from None
+        known.update(zip(node.outputs, results, strict=True))
+    for output in model.outputs:
+        if output.name not in known and output.name not in model.initializers:
+            raise ModelFormatError(f"{model.path}: output {output.name!r} is nothing that the graph computes")
+
+
+def _sizes(shape: tuple[int | str | None, ...] | None) -> tuple[int | None, ...] | None:
+    """A declared shape; names stand for sizes that are not known yet."""
+    return None if shape is None else tuple(size if isinstance(size, int) else None for size in shape)
+
+
+def _facts(model: OnnxModel, known: dict[str, Facts], name: str) -> Facts | None:
+    if not name:
+        return None
+    if name not in known and name in model.initializers:
+        stored = model.initializers.stored(name)
+        known[name] = Facts(stored.dtype.name, stored.dims)
+    return known[name]
