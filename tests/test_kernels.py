@@ -81,6 +81,45 @@ def test_im2col_computes_any_convolution_of_the_onnx_specification(
     np.testing.assert_allclose(fine.conv2d(x, fine.prepare_conv(weight, bias, **window)), wanted, atol=1e-12)
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    data=st.data(),
+    n=st.integers(1, 3),
+    channels=st.integers(2, 40),
+    kernel=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    strides=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    dilations=st.tuples(st.integers(1, 2), st.integers(1, 2)),
+    pads=st.tuples(*[st.integers(0, 3)] * 4),
+)
+def test_depthwise_is_the_convolution_with_as_many_groups_as_channels(
+    data, n, channels, kernel, strides, dilations, pads
+):
+    least = [max(1, d * (k - 1) + 1 - a - b) for k, d, a, b in zip(kernel, dilations, pads[:2], pads[2:], strict=True)]
+    height, width = (data.draw(st.integers(size, size + 12)) for size in least)
+    x, weight, bias = random_layer(0, n, channels, channels, height, width, kernel, channels)
+    window = {"strides": strides, "pads": pads, "dilations": dilations, "group": channels}
+    exact = x.astype(np.float64), weight.astype(np.float64)
+    wanted = conv2d(*exact, bias.astype(np.float64), **window)
+    ops = Kernels("im2col", threads=2)
+    conv = ops.prepare_conv(weight, bias, **window)
+    y = ops.conv2d(x, conv)
+    assert conv.method == "depthwise"
+    assert (abs(y - wanted) <= (bound(x, weight, **window) + abs(bias.reshape(-1, 1, 1)) * 1e-6) * 13).all()
+    assert ops.conv_relu(x, conv).tobytes() == relu(y).tobytes()
+    alone = Kernels("im2col", threads=1)
+    assert alone.conv2d(x, alone.prepare_conv(weight, bias, **window)).tobytes() == y.tobytes()
+
+
+@pytest.mark.parametrize("size", [(24, 9, 14), (16, 28, 300), (512, 8, 7)])
+def test_depthwise_pools_as_its_parts_do(size):
+    channels, height, width = size
+    x, weight, bias = random_layer(1, 2, channels, channels, height, width, group=channels)
+    ops = Kernels("im2col", threads=2)
+    conv = ops.prepare_conv(weight, bias, pads=(1, 1, 1, 1), group=channels)
+    parts = max_pool(relu(np.ascontiguousarray(ops.conv2d(x, conv))), (2, 2), strides=(2, 2))
+    assert ops.conv_relu_pool(x, conv).tobytes() == parts.tobytes()
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     n=st.integers(1, 5),

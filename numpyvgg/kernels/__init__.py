@@ -1,8 +1,8 @@
 """The operations of a forward pass made fast: the same methods as `numpyvgg.layers.Textbook`, other means.
 
-Four ideas, a file each: `im2col` (convolution as a matrix product, in strips that stay in the cache), `winograd` (a
-quarter of the multiplications), `fully_connected` (weights read once, at memory speed) and `threads` (who does it);
-`images` is how an image lies in memory between two convolutions.
+Five ideas, a file each: `im2col` (convolution as a matrix product, in strips that stay in the cache), `winograd` (a
+quarter of the multiplications), `depthwise` (a filter for each channel), `fully_connected` (weights read once, at
+memory speed) and `threads` (who does it); `images` is how an image lies in memory between two convolutions.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import numpy as np
 
 from ..errors import ArgumentError
 from ..layers import Operations, StoredWeight, Textbook
-from . import fully_connected, im2col, winograd
+from . import depthwise, fully_connected, im2col, winograd
+from .depthwise import DepthwiseConv
 from .fully_connected import Linear
 from .im2col import Im2colConv
 from .threads import Scratch, Workers, available_cores
 from .winograd import WinogradConv
 
-Conv = Im2colConv | WinogradConv
+Conv = Im2colConv | DepthwiseConv | WinogradConv
 
 #: How convolutions are computed: by the kernels, or by the definitions in `layers`.
 METHODS = ("im2col", "winograd", "textbook")
@@ -79,6 +80,8 @@ class Kernels:
         if self._winograd and winograd.serves(weight, strides, dilations, group):
             return winograd.prepare(weight, bias, tuple(pads), self.dtype, self._workers)
         window = tuple(strides), tuple(pads), tuple(dilations)
+        if depthwise.serves(weight, group):
+            return depthwise.prepare(weight, bias, *window, self.dtype)
         return im2col.prepare(weight, bias, *window, group, self.dtype, self._workers)
 
     def prepare_linear(self, weight: np.ndarray | StoredWeight, bias: np.ndarray | None) -> Linear:
@@ -109,5 +112,5 @@ class Kernels:
     def _convolve(self, x: np.ndarray, conv: Conv, relu: bool, pool: bool) -> np.ndarray:
         if x.shape[1] != conv.channels:
             raise ArgumentError(f"a convolution of {conv.channels} channels does not fit input {list(x.shape)}")
-        convolve = winograd.convolve if isinstance(conv, WinogradConv) else im2col.convolve
-        return convolve(x, conv, relu, pool, self._workers, self._scratch)  # type: ignore[arg-type]
+        kernel = {Im2colConv: im2col, DepthwiseConv: depthwise, WinogradConv: winograd}[type(conv)]
+        return kernel.convolve(x, conv, relu, pool, self._workers, self._scratch)
