@@ -186,9 +186,10 @@ class Writer:
     def lrn(self, bottom, name, **parameters):
         return self.layer(name, "LRN", bottom, lrn_param={"local_size": 5, "alpha": 1e-4, "beta": 0.75, **parameters})
 
-    def fc(self, bottom, name, units, bias=True, **more):
+    def fc(self, bottom, name, units, bias=True, gain=1.0, **more):
+        """`gain` keeps the last layer's scores small enough for probabilities that are neither 0 nor 1."""
         inputs = math.prod(self.shapes[bottom])
-        arrays = [self.normal(units, inputs, fan_in=inputs), self.random.normal(0, 0.1, units)][: 1 + bias]
+        arrays = [gain * self.normal(units, inputs, fan_in=inputs), self.random.normal(0, 0.1, units)][: 1 + bias]
         p = {"num_output": units, **({} if bias else {"bias_term": False}), **more}
         self.layer(name, "InnerProduct", bottom, arrays=arrays, inner_product_param=p)
         self.shapes[name] = (units,)
