@@ -17,7 +17,6 @@ PROTO = """
 BlobShape: dim 1 int64!
 BlobProto: num 1 int32, channels 2 int32, height 3 int32, width 4 int32, data 5 float!, diff 6 float!,
     shape 7 BlobShape, double_data 8 double!
-BlobLoose: num 1 int32, channels 2 int32, height 3 int32, width 4 int32, data 5 float*
 NetStateRule: phase 1 Phase, min_level 2 int32, max_level 3 int32, stage 4 string*, not_stage 5 string*
 FillerParameter: type 1 string, value 2 float, std 6 float
 TransformationParameter: scale 1 float, mirror 2 bool, crop_size 3 uint32, mean_file 4 string, mean_value 5 float*
@@ -85,7 +84,7 @@ ENUMS = {
 }
 
 
-def protobuf_classes():
+def protobuf_classes(proto):
     """Caffe's messages as protobuf classes."""
     file = descriptor_pb2.FileDescriptorProto(name="caffe_for_tests.proto", package="caffe", syntax="proto2")
     for enum_name, words in ENUMS.items():
@@ -93,7 +92,7 @@ def protobuf_classes():
         for word, number in words:
             enum.value.add(name=word, number=number)
     names = []
-    for line in PROTO.replace("\n    ", " ").strip().splitlines():
+    for line in proto.replace("\n    ", " ").strip().splitlines():
         message_name, fields = line.split(": ", 1)
         names.append(message_name)
         message = file.message_type.add(name=message_name)
@@ -111,7 +110,9 @@ def protobuf_classes():
     return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"caffe.{name}")) for name in names}
 
 
-CAFFE = protobuf_classes()
+CAFFE = protobuf_classes(PROTO)
+#: The same with each number in a field of its own, as protobuf 2 wrote numbers that were not said to be packed
+LOOSE = protobuf_classes(PROTO.replace("!", "*"))
 
 
 class Writer:

@@ -168,12 +168,6 @@ def cut(points, tops, **parameters):
     return build
 
 
-def deconvolution(net):
-    weight = net.random.normal(size=(6, 2, 4, 4))
-    p = {"num_output": 4, "kernel_size": [4], "stride": [2], "pad": [1], "group": 2}
-    net.layer("last", "Deconvolution", "data", arrays=[weight, net.random.normal(size=4)], convolution_param=p)
-
-
 def scaled(net):
     blob = net.conv("data", "conv", 4, 3, relu=False)
     net.batch_norm(blob, "1")
@@ -221,7 +215,6 @@ LAYER_TYPES = {
     "slice at points": cut([1, 4], 3),
     "slice in equal parts": cut([], 2),
     "slice of rows": cut([5], 2, axis=2),
-    "deconvolution in groups": deconvolution,
     "batch norm and scale in place": scaled,
     "a blob scaled by a blob": excited,
     "fully connected, no bias": lambda net: net.fc("data", "last", 7, bias=False),

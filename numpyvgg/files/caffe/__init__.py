@@ -25,7 +25,7 @@ from ..source import Source
 from ..wire import Message
 from .binary import read_fields
 from .graph import Graph
-from .kinds import is_definition, is_network, is_text, refuse
+from .kinds import is_network, is_text, refuse
 from .layers import LAYERS, softmax, unknown
 from .mean import read_mean
 from .net import Layer, Net, Transform, pair, read_net
@@ -135,12 +135,10 @@ def _read_definition(source: Source) -> Net:
         refuse(source, wanted)
         raise ModelFormatError(f"{source.name}: this is binary, not {wanted}, which is a text")
     try:
-        net = read_net(parse_text(bytes(source.data).decode("utf-8", "replace"), source.name))
+        return read_net(parse_text(bytes(source.data).decode("utf-8", "replace"), source.name))
     except ModelFormatError:
-        if not is_definition(source):
-            refuse(source, wanted)
+        refuse(source, wanted, a_text=True)
         raise
-    return net
 
 
 def _convert(net: Net, path: str) -> CaffeModel:

@@ -25,12 +25,11 @@ _STARTS = {
     b"\x93NUMPY": ("a NumPy array", ""),
     b"\x80\x02": ("a Python pickle", ""),
 }
-_DEFINITION = r"(?m)^\s*(layers?|input|input_dim|name)\s*[:{]"
 #: The same for texts: a pattern of what they have
 _TEXTS = {
     r"\Aversion https://git-lfs": ("a Git LFS pointer", "fetch the file that it points to: `git lfs pull`"),
     r"(?i)\A<(!doctype|html|head|\?xml|!--)": ("a web page", "download the file itself, by the page's raw link"),
-    _DEFINITION: ("a network's definition", "the weights are in a .caffemodel"),
+    r"(?m)^\s*(layers?|input|input_dim|name)\s*[:{]": ("a network's definition", "the weights are in a .caffemodel"),
     r"(?m)\A#!|^(import \w+|from [\w.]+ import|def \w+\(|class \w+)": ("a program", ""),
     r"": ("a text", ""),
 }
@@ -54,18 +53,17 @@ def is_text(source: Source) -> bool:
     return not re.search(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]", bytes(source.data[:2048]))
 
 
-def is_definition(source: Source) -> bool:
-    """Whether a text has lines as a network's definition has them."""
-    return re.search(_DEFINITION, bytes(source.data[:2048]).decode("utf-8", "replace")) is not None
+def refuse(source: Source, wanted: str, a_text: bool = False) -> None:
+    """Raise the error that says what a file is instead of `wanted`; nothing happens where that is not known.
 
-
-def refuse(source: Source, wanted: str) -> None:
-    """Raise the error that says what a file is instead of `wanted`; nothing happens where that is not known."""
+    `a_text`: a text is wanted, and one that is no known kind of another is left to its reader's error.
+    """
     head = bytes(source.data[:2048])
     kind, mend = next((what for start, what in _STARTS.items() if head.startswith(start)), ("", ""))
     if not kind and is_text(source):
         text = head.decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
         kind, mend = next(what for pattern, what in _TEXTS.items() if re.search(pattern, text))
+        kind = "" if a_text and kind in ("a network's definition", "a text") else kind
     elif not kind and head[:1] == b"\x08":
         kind, mend = "an ONNX file, or no model at all", "give it a name that ends in .onnx"
     if kind:
