@@ -13,23 +13,24 @@ from numpyvgg.photo.images import load_image, to_tensor
 from numpyvgg.text import table
 
 PORTRAIT = Path(__file__).parents[1] / "numpyvgg" / "data" / "eileen_collins.jpg"
-MODERN = Layout(opset=17, storage="raw", initializers_as_inputs=False, no_ops=(), flatten="Flatten", alignment=0)
+MODERN = Layout(opset=17, storage="raw", no_ops=(), flatten="Flatten", alignment=0)
 
 
 def full_size(name: str, layout: Layout, classes: int, seed: int) -> Path:
     """A full-size stand-in network's file; it takes 513 MB and about ten seconds to make."""
     path = cache_folder() / "tests" / name
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = write_standin(path.with_name(f"part-{name}"), layout, width=1, classes=classes, seed=seed)
-        part.replace(path)  # a file under its own name is a whole one
+        part = path.parent / "part" / name  # the file's name is the graph's
+        part.parent.mkdir(parents=True, exist_ok=True)
+        write_standin(part, layout, width=1, classes=classes, seed=seed)
+        part.replace(path)  # a file in its own place is a whole one
     return path
 
 
 @pytest.fixture(scope="session")
 def zoo_path() -> Path:
-    """101 classes as the published files are written: initializers as inputs, no-ops, weights mostly unaligned."""
-    return full_size("age-zoo.onnx", Layout(), classes=101, seed=0)
+    """101 classes as the published file is written, to the byte: float_data, no-ops, weights mostly unaligned."""
+    return full_size("vgg_ilsvrc_16_age_imdb_wiki.onnx", Layout(), classes=101, seed=0)
 
 
 @pytest.fixture(scope="session")
@@ -40,8 +41,8 @@ def raw_path() -> Path:
 
 @pytest.fixture(scope="session")
 def gender_path() -> Path:
-    """2 classes, as the published files are written."""
-    return full_size("gender-zoo.onnx", Layout(), classes=2, seed=1)
+    """2 classes, as the published file is written."""
+    return full_size("vgg_ilsvrc_16_gender_imdb_wiki.onnx", Layout(), classes=2, seed=1)
 
 
 @pytest.fixture(scope="session")

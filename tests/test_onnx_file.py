@@ -15,7 +15,8 @@ from make_standin import Layout, standin_model, write_standin
 from onnx import TensorProto, helper, numpy_helper
 
 from numpyvgg import ArgumentError, ModelFormatError, NumpyVggError, UnsupportedModelError, read_onnx
-from numpyvgg.files.wire import Source, bytes_field, integer_field, length_prefix, packed_varints, varint
+from numpyvgg.files.source import Source
+from numpyvgg.files.write import bytes_field, integer_field, length_prefix, packed_varints, varint
 from numpyvgg.graph.graph import Graph
 
 TYPES = ["FLOAT", "DOUBLE", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "BOOL"]
@@ -164,7 +165,7 @@ def test_a_program_that_has_locked_its_memory_reads_all_the_same(tmp_path):
 
 
 def test_nodes_attributes_inputs_and_outputs_are_those_that_the_onnx_package_reads():
-    proto = standin_model(Layout(opset=12, batch="N"))
+    proto = standin_model(Layout(opset=12, batch="N", initializers_as_inputs=True))
     extra = helper.make_node(
         "Anything",
         ["x"],
@@ -190,7 +191,7 @@ def test_nodes_attributes_inputs_and_outputs_are_those_that_the_onnx_package_rea
             np.testing.assert_array_equal(ours.attributes[attribute.name], expected)
     assert [(v.name, v.dtype, v.shape) for v in model.inputs] == [("input", "float32", ("N", 3, 224, 224))]
     assert [(v.name, v.dtype, v.shape) for v in model.outputs] == [("prob_Y", "float32", ("N", 101))]
-    assert (model.opset, model.producer, model.ir_version) == (12, "numpyvgg-standin", proto.ir_version)
+    assert (model.opset, model.producer, model.ir_version) == (12, "caffe", proto.ir_version)
     assert set(model.overridable) == {t.name for t in proto.graph.initializer}
 
 

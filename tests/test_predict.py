@@ -29,7 +29,7 @@ from numpyvgg.photo.predictor import default_models
 def networks(tmp_path_factory):
     """Paths of an age and a gender network."""
     folder = tmp_path_factory.mktemp("networks")
-    modern = Layout(opset=17, initializers_as_inputs=False)
+    modern = Layout(opset=17)
     return [
         str(write_standin(folder / "age.onnx", modern, width=1 / 16, classes=101)),
         str(write_standin(folder / "gender.onnx", modern, width=1 / 16, classes=2)),

@@ -16,10 +16,12 @@ from make_standin import NO_OPS, Layout, standin_model, write_standin
 from onnx import numpy_helper
 from PIL import Image
 
-from numpyvgg.vgg.standin import layer_shapes, standin_weights
+from numpyvgg import VGG
+from numpyvgg.vgg.standin import is_standin, layer_shapes, standin_file, standin_weights
 from numpyvgg.vgg.standin import write_standin as write_without_onnx
+from numpyvgg.zoo import PUBLISHED
 
-MODERN = Layout(opset=22, storage="raw", initializers_as_inputs=False, no_ops=(), ceil_mode=False, auto_pad=False)
+MODERN = Layout(opset=22, storage="raw", no_ops=())
 
 
 def test_the_shapes_add_up_to_the_published_parameter_count():
@@ -40,7 +42,9 @@ def _flat(seed):
 
 
 LAYOUTS = {
-    **{f"opset {opset}": Layout(opset=opset, no_ops=NO_OPS) for opset in range(5, 23)},
+    **{
+        f"opset {opset}": Layout(opset=opset, no_ops=NO_OPS, initializers_as_inputs=opset < 9) for opset in range(5, 23)
+    },
     **{f"modern, opset {opset}": dataclasses.replace(MODERN, opset=opset) for opset in (9, 13, 22)},
     "raw": Layout(storage="raw"),
     "external": dataclasses.replace(MODERN, storage="external"),
@@ -95,30 +99,48 @@ def test_different_photographs_get_clearly_different_and_spread_out_answers(phot
     assert np.diff(ages).min() > 0.1
 
 
-def test_the_package_writes_without_onnx_what_the_onnx_package_writes(tmp_path):
-    write_without_onnx(tmp_path / "ours.onnx", width=1 / 16, classes=7, seed=3)
-    onnx.checker.check_model(tmp_path / "ours.onnx", full_check=True)
-    ours, theirs = onnx.load(tmp_path / "ours.onnx"), standin_model(Layout(), classes=7, seed=3)
-    x = np.random.default_rng(0).uniform(0, 255, (1, 3, 224, 224)).astype(np.float32)
-    answers = [
-        onnxruntime.InferenceSession(model.SerializeToString(), _quiet()).run(None, {"input": x})
-        for model in (ours, theirs)
-    ]
-    assert np.array_equal(*answers)
-    assert [node.op_type for node in ours.graph.node] == [node.op_type for node in theirs.graph.node]
-    assert {value.name for value in ours.graph.input} == {"input"} | {tensor.name for tensor in ours.graph.initializer}
+@pytest.mark.parametrize("classes", [2, 7, 101])
+def test_the_package_writes_without_onnx_what_the_onnx_package_writes(classes, tmp_path):
+    write_without_onnx(tmp_path / "net.onnx", width=1 / 16, classes=classes, seed=3)
+    onnx.checker.check_model(tmp_path / "net.onnx", full_check=True)
+    theirs = standin_model(Layout(), classes=classes, seed=3, graph_name="net.onnx")
+    assert onnx.load(tmp_path / "net.onnx") == theirs
+    assert (tmp_path / "net.onnx").read_bytes() == theirs.SerializeToString(deterministic=True)
 
 
-def _quiet():
-    """ONNX Runtime warns of every initializer that is listed as an input, which is what is tested here."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    return options
+@pytest.mark.parametrize("network", ["age-imdb-wiki", "age-chalearn", "gender-imdb-wiki"])
+def test_a_stand_in_under_a_published_name_is_as_long_as_the_published_file(network):
+    published = PUBLISHED[network]
+    size, _ = standin_file(published.file, classes=published.classes)
+    assert size == published.size
+
+
+def test_the_size_told_beforehand_is_that_of_the_pieces():
+    size, pieces = standin_file("net.onnx", width=1 / 16, classes=3)
+    assert sum(map(len, pieces)) == size
+
+
+@pytest.mark.full_size
+def test_at_full_size_too_it_is_what_the_onnx_package_writes(zoo_path):
+    size, pieces = standin_file(zoo_path.name)
+    assert zoo_path.stat().st_size == size == 538_703_692
+    with zoo_path.open("rb") as file:
+        assert all(file.read(len(piece)) == piece for piece in pieces)
+
+
+def test_a_stand_in_is_told_from_a_trained_network():
+    standin = VGG.from_onnx(standin_model())
+    assert is_standin(standin.layers)
+    model = standin_model()
+    weight = next(tensor for tensor in model.graph.initializer if tensor.name == "fc8-101_W")
+    trained = numpy_helper.to_array(weight) + np.float32(1e-4)
+    weight.CopyFrom(numpy_helper.from_array(trained, weight.name))
+    assert not is_standin(VGG.from_onnx(model).layers)
 
 
 def test_a_file_that_cannot_be_completed_leaves_nothing_behind(tmp_path):
     code = (
-        "import pathlib, resource, signal, sys; from numpyvgg.standin import write_standin\n"
+        "import pathlib, resource, signal, sys; from numpyvgg.vgg.standin import write_standin\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "write_standin(pathlib.Path(sys.argv[1]), width=1 / 16)"

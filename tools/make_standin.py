@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import ModelProto, NodeProto, TensorProto, helper
+from onnx import ModelProto, NodeProto, OperatorSetIdProto, TensorProto, ValueInfoProto, helper
 
-from numpyvgg.files.wire import length_prefix
+from numpyvgg.files.write import length_prefix
 from numpyvgg.vgg.layer import CONFIGURATIONS
 from numpyvgg.vgg.standin import standin_weights
 
@@ -33,14 +33,14 @@ POOLS = ("AveragePool", "GlobalAveragePool")
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """How a network is written down; the defaults are the published files' ways, as far as their sizes tell."""
+    """How a network is written down; the defaults are the published files' ways, to the byte."""
 
     opset: int = 11
     storage: str = "float_data"  # or "raw", "external"
-    initializers_as_inputs: bool = True  # the custom below IR version 4
+    initializers_as_inputs: bool = False  # the custom below IR version 4
     no_ops: Sequence[str] = ("Dropout", "Reshape")  # of NO_OPS; Reshape is the one before fc7 and before fc8
-    ceil_mode: bool = True  # needs opset 10
-    auto_pad: bool = True  # auto_pad="NOTSET" spelled out on Conv and MaxPool
+    ceil_mode: bool = False  # needs opset 10
+    auto_pad: bool = False  # auto_pad="NOTSET" spelled out on Conv and MaxPool
     flatten: str = "Reshape"  # before fc6; "Flatten", or "Constant": a Reshape whose shape is a Constant node
     head: str = "Gemm"  # or "Conv": fc6 as a 7x7 and fc7 and fc8 as 1x1 convolutions; or "MatMul" with an Add
     pool: str | None = None  # "AveragePool": a 1x1 one before fc6; "GlobalAveragePool": after fc8, head "Conv" only
@@ -113,7 +113,7 @@ class _Graph:
     def flatten(self, name: str, form: str, features: int) -> None:
         """[N, C, H, W] -> [N, C * H * W]"""
         if form == "Flatten":
-            self.add("Flatten", name, axis=1)
+            self.add("Flatten", f"{name}_Flatten", axis=1)
             return
         batch = -1 if isinstance(self.layout.batch, str) else self.layout.batch
         shape = np.array([batch, features], dtype=np.int64)
@@ -122,7 +122,7 @@ class _Graph:
             self.nodes.append(helper.make_node("Constant", [], [f"{name}_shape"], name=f"{name}_constant", value=value))
         else:
             self.tensor(f"{name}_shape", shape)
-        self.add("Reshape", name, f"{name}_shape")
+        self.add("Reshape", f"{name}_Reshape", f"{name}_shape")
 
     def dense(self, name: str, weight: np.ndarray, bias: np.ndarray) -> None:
         """A fully connected layer, in the layout's form."""
@@ -132,17 +132,17 @@ class _Graph:
             self.conv(name, weight.reshape(len(weight), -1, side, side), bias, pad=0)
             return
         if name == "fc6":
-            self.flatten("fc6_flatten", layout.flatten, weight.shape[1])
+            self.flatten(name, layout.flatten, weight.shape[1])
         elif "Reshape" in layout.no_ops:
-            self.flatten(f"{name}_flatten", "Reshape", weight.shape[1])
+            self.flatten(name, "Reshape", weight.shape[1])
         if layout.head == "MatMul":
             old = {"broadcast": 1} if layout.opset < 7 else {}
-            self.add("MatMul", f"{name}_matmul", self.tensor(f"{name}_W", np.ascontiguousarray(weight.T)))
-            self.add("Add", name, self.tensor(f"{name}_b", bias), **old)
+            self.add("MatMul", f"{name}_MatMul", self.tensor(f"{name}_W", np.ascontiguousarray(weight.T)))
+            self.add("Add", f"{name}_Add", self.tensor(f"{name}_B", bias), **old)
         else:
             old = {"broadcast": 1} if layout.opset < 7 else {}
-            tensors = self.tensor(f"{name}_W", weight), self.tensor(f"{name}_b", bias)
-            self.add("Gemm", name, *tensors, alpha=1.0, beta=1.0, transA=0, transB=1, **old)
+            tensors = self.tensor(f"{name}_W", weight), self.tensor(f"{name}_B", bias)
+            self.add("Gemm", f"{name}_Gemm", *tensors, alpha=1.0, beta=1.0, transA=0, transB=1, **old)
 
     def relu(self, name: str) -> None:
         """max(x, 0)"""
@@ -176,6 +176,7 @@ def standin_model(
     width: float = 1 / 16,
     classes: int = 101,
     seed: int = 0,
+    graph_name: str = "standin.onnx",
 ) -> ModelProto:
     """A VGG with the weights of `numpyvgg.vgg.standin.standin_weights`, written down in `layout`.
 
@@ -185,6 +186,8 @@ def standin_model(
         How it is written down; external data is decided by `write_standin`, for it needs a folder.
     configuration, width, classes, seed
         As in `numpyvgg.vgg.standin.standin_weights`.
+    graph_name : str
+        The published files have their own.
 
     Returns
     -------
@@ -204,15 +207,15 @@ def standin_model(
             if block == "5" and layout.pool == "AveragePool":
                 graph.add("AveragePool", "avgpool", kernel_shape=[1, 1], strides=[1, 1])
             block = name[4] if name.startswith("conv") else "6"
-        _add_layer(graph, name, weight, bias, rng)
+        _add_layer(graph, f"fc8-{classes}" if name == "fc8" else name, weight, bias, rng)
     outputs = [layout.batch, classes]
     if layout.head == "Conv":
         if layout.pool == "GlobalAveragePool":
             graph.add("GlobalAveragePool", "global_pool")
-        graph.flatten("prob_flatten", layout.flatten, classes)
+        graph.flatten("prob", layout.flatten, classes)
     if layout.softmax:
         graph.add("Softmax", "prob", axis=1)
-    return _model(graph, outputs)
+    return _model(graph, outputs, graph_name)
 
 
 def _add_layer(graph: _Graph, name: str, weight: np.ndarray, bias: np.ndarray, rng: np.random.Generator) -> None:
@@ -222,32 +225,47 @@ def _add_layer(graph: _Graph, name: str, weight: np.ndarray, bias: np.ndarray, r
             graph.batch_norm(f"{name}_bn", rng, len(bias))
     else:
         graph.dense(name, weight, bias)
-    if name != "fc8":
+    if not name.startswith("fc8"):
         graph.relu(f"relu{name.removeprefix('conv').removeprefix('fc')}")
     if name in ("fc6", "fc7"):
         graph.dropout(f"drop{name[2]}")
 
 
-def _model(graph: _Graph, output_shape: Sequence[int | str]) -> ModelProto:
+def _model(graph: _Graph, output_shape: Sequence[int | str], name: str) -> ModelProto:
     layout = graph.layout
     inputs = [helper.make_tensor_value_info("input", TensorProto.FLOAT, [layout.batch, 3, 224, 224])]
     if layout.initializers_as_inputs:
         inputs += [helper.make_tensor_value_info(t.name, t.data_type, list(t.dims)) for t in graph.tensors]
     outputs = [helper.make_tensor_value_info(graph.top, TensorProto.FLOAT, list(output_shape))]
-    opsets = [helper.make_opsetid("", layout.opset)]
+    opsets = [OperatorSetIdProto(version=layout.opset)]
     ir_version = helper.find_min_ir_version_for(opsets)
     if not layout.initializers_as_inputs:
         ir_version = max(ir_version, 4)
     model = helper.make_model(
-        helper.make_graph(graph.nodes, "vgg", inputs, outputs),
+        helper.make_graph(graph.nodes, name, inputs, outputs, value_info=_values(graph, inputs, outputs)),
         opset_imports=opsets,
         ir_version=ir_version,
-        producer_name="numpyvgg-standin",
+        producer_name="caffe",
     )
     model.graph.initializer.extend(graph.tensors)
     if layout.alignment is not None and layout.storage != "external":
         _align(model, layout.alignment)
     return model
+
+
+def _values(
+    graph: _Graph, inputs: Sequence[ValueInfoProto], outputs: Sequence[ValueInfoProto]
+) -> Sequence[ValueInfoProto]:
+    """What the nodes make in between, with their shapes, as far as `onnx` can tell; it need not see the weights."""
+    shapes = [tensor for tensor in graph.tensors if tensor.data_type == TensorProto.INT64]
+    weights = [
+        helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+        for tensor in graph.tensors
+        if tensor.data_type != TensorProto.INT64
+    ]
+    skeleton = helper.make_graph(graph.nodes, "skeleton", [*inputs[:1], *weights], outputs, initializer=shapes)
+    opsets = [helper.make_opsetid("", graph.layout.opset)]
+    return onnx.shape_inference.infer_shapes(helper.make_model(skeleton, opset_imports=opsets)).graph.value_info
 
 
 def _align(model: ModelProto, alignment: int) -> None:
@@ -285,7 +303,9 @@ def write_standin(
         Of the file, which `onnx.checker` has accepted.
     """
     path, layout = Path(path), layout or Layout()
-    model = standin_model(layout, configuration=configuration, width=width, classes=classes, seed=seed)
+    model = standin_model(
+        layout, configuration=configuration, width=width, classes=classes, seed=seed, graph_name=path.name
+    )
     if layout.storage == "external":
         _move_out(model, path.with_name(f"{path.name}.data"), layout.alignment or 0)
     path.write_bytes(model.SerializeToString())

@@ -48,11 +48,12 @@ def draw_bytes(data: bytes) -> None:
     """The file's first 48 bytes, each field in its colour, with what the bytes say."""
     fields = [
         (0, 1, 2, TEAL, "field 1, varint\nversion: 6"),
-        (2, 4, 20, ORANGE, "field 2, 16 bytes\nwriter: numpyvgg-standin"),
-        (20, 25, 25, BLUE, "field 7: the graph,\na length of 4 bytes"),
-        (25, 28, 28, SAND, "in it field 1: a node,\n168 bytes"),
-        (28, 30, 35, GREEN, "in it field 1: an input,\n5 bytes: input"),
-        (35, 37, 46, SOFT, "again field 1, 9 bytes:\nconv1_1_W"),
+        (2, 4, 9, ORANGE, "field 2, 5 bytes\nwriter: caffe"),
+        (9, 14, 14, BLUE, "field 7: the graph,\na length of 4 bytes"),
+        (14, 17, 17, SAND, "in it field 1: a node,\n149 bytes"),
+        (17, 19, 24, GREEN, "in it field 1: an input,\n5 bytes: input"),
+        (24, 26, 35, SOFT, "again field 1, 9 bytes each:\nconv1_1_W, conv1_1_b"),
+        (35, 37, 46, SOFT, ""),
     ]
     figure, axes = canvas(8.6, 3.1, 16, 6.4)
     for start, payload, end, colour, _ in fields:
@@ -67,7 +68,7 @@ def draw_bytes(data: bytes) -> None:
                       size=11, color="white" if head else INK)  # fmt: skip
             sign = chr(data[i]) if 33 <= data[i] < 127 and not head else ""
             axes.text(column + 0.5, row + 0.74, sign, ha="center", va="center", family="monospace", size=7, color=SOFT)
-    for number, (*_, colour, label) in enumerate(fields):
+    for number, (*_, colour, label) in enumerate(fields[:-1]):
         row, column = divmod(number, 3)
         axes.add_patch(Rectangle((column * 5.4 + 0.04, 3.65 + row * 1.4), 0.3, 0.5, color=colour, lw=0))
         axes.text(column * 5.4 + 0.55, 3.6 + row * 1.4, label, va="top", size=9.5, color=INK, linespacing=1.35)

@@ -17,6 +17,7 @@ from ..report import explain, watch
 from ..report.terminal import answer_chart, layer_table
 from ..text import human_bytes
 from ..vgg.network import VGG
+from ..vgg.standin import is_standin
 from ..zoo import PUBLISHED, open_model, require
 from .output import check_file, written
 
@@ -95,12 +96,13 @@ def _page(args: argparse.Namespace) -> str:
 
     photograph = load_image(args.image)
     face, models = _face(args, photograph), _models(args)
-    standin = any(model.producer.startswith("numpyvgg-standin") for model in models.values())
+    explanations, standin = [], False
+    for model in models.values():
+        net = VGG.from_onnx(model, conv="winograd")
+        explanations.append(explain(net, photograph, face=face, channels=args.channels))
+        standin |= is_standin(net.layers)
     return render(
-        [
-            explain(VGG.from_onnx(each, conv="winograd"), photograph, face=face, channels=args.channels)
-            for each in models.values()
-        ],
+        explanations,
         [Path(name).name for name in models],
         title=Path(args.image).name,
         note=_STANDIN if standin else "",

@@ -28,25 +28,12 @@ from ..files.external import ExternalFiles
 from ..files.onnx import OnnxModel, read_onnx
 from ..files.source import Source
 from ..files.tensor import read_tensor
-from ..files.wire import Message, bytes_field, integer_field, packed_varints
+from ..files.wire import Message
+from ..files.write import tensor_proto
 from ..text import progress_bar
 from .compare import ModelLike
 from .graph import ParityGraph
 from .operations import operation
-
-_DATA_TYPES = {"float32": 1, "float64": 11}  # TensorProto.DataType
-
-
-def tensor_proto(name: str, array: np.ndarray) -> bytes:
-    """An array as the bytes of a TensorProto, its numbers in raw_data.
-
-    Parameters
-    ----------
-    array : ndarray of float32 or float64
-    """
-    data = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
-    dims = bytes_field(1, packed_varints(array.shape))
-    return dims + integer_field(2, _DATA_TYPES[array.dtype.name]) + bytes_field(8, name) + bytes_field(9, data)
 
 
 def read_tensor_proto(path: str | os.PathLike[str]) -> tuple[str, np.ndarray]:

@@ -14,14 +14,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, MissingExtraError, NumpyVggError
-from ..files.onnx import OnnxModel
+from ..files.onnx import OnnxModel, ValueInfo
 from ..files.source import Source
-from ..files.wire import bytes_field, integer_field
+from ..files.write import bytes_field, value_info_proto
 from .compare import Runtime
 from .graph import ParityGraph
 from .operations import operation
-
-_FLOAT = 1  # TensorProto.DataType
 
 
 def with_all_outputs(model: OnnxModel, x: np.ndarray) -> bytes:
@@ -36,19 +34,12 @@ def with_all_outputs(model: OnnxModel, x: np.ndarray) -> bytes:
     """
     graph = ParityGraph(model)
     already = {output.name for output in model.outputs}
-    outputs = b"".join(
-        _value_info(node.outputs[0], value.shape)
+    outputs = b"".join(  # OpenCV insists on type and shape
+        bytes_field(12, value_info_proto(ValueInfo(node.outputs[0], "float32", value.shape)))
         for node, value in graph.forward(x, np.float32)
         if node.outputs[0] not in already and not operation(model, node).moves
     )
     return b"".join([Source.open(model.path).data, bytes_field(7, outputs)])  # joined from the map: one copy, not two
-
-
-def _value_info(name: str, shape: tuple[int, ...]) -> bytes:
-    """An output of a GraphProto: ValueInfoProto in field 12. OpenCV insists on type and shape."""
-    dims = b"".join(bytes_field(1, integer_field(1, size)) for size in shape)
-    tensor_type = integer_field(1, _FLOAT) + bytes_field(2, dims)
-    return bytes_field(12, bytes_field(1, name) + bytes_field(2, bytes_field(1, tensor_type)))
 
 
 def _onnxruntime(model: OnnxModel, x: np.ndarray) -> Runtime:

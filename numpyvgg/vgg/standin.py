@@ -15,17 +15,20 @@ other difference, tenfold here, and a stand-in for comparing runtimes must not d
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..files.cache import written_whole
-from ..files.wire import bytes_field, integer_field, length_prefix, packed_varints, single_field
+from ..files.onnx import Node, ValueInfo
+from ..files.write import onnx_file
 from ..text import progress_bar
-from .layer import CONFIGURATIONS
+from .layer import CONFIGURATIONS, Layer
 
 #: Simonyan & Zisserman 2015, table 1: the number of filters in each block, and of units in fc6 and fc7
 FILTERS = (64, 128, 256, 512, 512)
@@ -127,15 +130,19 @@ def _alike_neighbours(weight: np.ndarray) -> np.ndarray:
     return blur.astype(np.float32) @ weight
 
 
+def is_standin(layers: Sequence[Layer]) -> bool:
+    """Whether a network's weights were made here: each row of the last layer sums to zero, as training leaves none."""
+    weight, _ = [layer.load for layer in layers if layer.load][-1]()
+    return bool((abs(weight.sum(axis=1)) < 1e-5 * abs(weight).sum(axis=1)).all())
+
+
 # ---------------------------------------------------------------------- the file
 
 
 def write_standin(path: Path, *, width: float = 1.0, classes: int = 101, seed: int = 0) -> None:
-    """Write VGG-16 with `standin_weights` as an ONNX file in the published files' layout.
+    """Write VGG-16 with `standin_weights` as the published files are written; see `standin_file`.
 
-    That is opset 11, weights in packed ``float_data``, every initializer listed as an input too, ``auto_pad`` and
-    ``ceil_mode`` spelled out, Dropout, and a Reshape before each fully connected layer. The weights go to disk layer by
-    layer, so that 513 MB take no more memory than fc6. A progress bar shows on terminals.
+    A progress bar shows on terminals.
 
     Parameters
     ----------
@@ -149,91 +156,114 @@ def write_standin(path: Path, *, width: float = 1.0, classes: int = 101, seed: i
     OSError
         The folder cannot be written to, or the disk is full; nothing is left behind.
     """
-    shapes = layer_shapes("D", width, classes)
-    tensors = {
-        f"{name}_{key}": dims for name, shape in shapes.items() for key, dims in (("W", shape), ("b", shape[:1]))
-    }
-    flat = {f"{name}_shape": (1, shape[1]) for name, shape in shapes.items() if len(shape) == 2}
-    heads = {name: _tensor_head(name, dims) for name, dims in tensors.items()}
-    before = _nodes(shapes) + bytes_field(2, "VGG-16 stand-in")
-    after = b"".join(bytes_field(5, _shape_tensor(name, shape)) for name, shape in flat.items())
-    after += bytes_field(11, _value_info("input", _FLOAT, (1, 3, 224, 224)))
-    after += b"".join(bytes_field(11, _value_info(name, _FLOAT, dims)) for name, dims in tensors.items())
-    after += b"".join(bytes_field(11, _value_info(name, _INT64, (2,))) for name in flat)
-    after += bytes_field(12, _value_info("prob", _FLOAT, (1, classes)))
-    graph_size = len(before) + len(after) + sum(len(heads[name]) + 4 * math.prod(tensors[name]) for name in tensors)
-
-    with written_whole(path) as file, progress_bar(total=graph_size, unit="B", unit_scale=True) as bar:
+    size, pieces = standin_file(path.name, width=width, classes=classes, seed=seed)
+    with written_whole(path) as file, progress_bar(total=size, unit="B", unit_scale=True) as bar:
         bar.set_description(path.name)
-        file.write(integer_field(1, 6) + bytes_field(2, "numpyvgg-standin") + length_prefix(7, graph_size) + before)
-        for layer, *arrays in standin_weights("D", width, classes, seed):
-            for name, array in zip((f"{layer}_W", f"{layer}_b"), arrays, strict=True):
-                file.write(heads[name])
-                file.write(np.ascontiguousarray(array, "<f4").data)
-                bar.update(len(heads[name]) + array.nbytes)
-        file.write(after + bytes_field(8, integer_field(2, 11)))
-        bar.update(len(before) + len(after))
+        for piece in pieces:
+            file.write(piece)
+            bar.update(len(piece))
 
 
-_FLOAT, _INT64 = 1, 7  # TensorProto.DataType
+def standin_file(
+    name: str, *, width: float = 1.0, classes: int = 101, seed: int = 0
+) -> tuple[int, Iterator[bytes | memoryview]]:
+    """The published files byte for byte, but for their numbers: VGG-16 with `standin_weights`.
+
+    They were converted from Caffe in 2020: IR version 6, opset 11, the file's name as the graph's, weights in packed
+    ``float_data``, none of them listed as inputs, a Reshape before each fully connected layer, Dropout, and the shape
+    of every node's output.
+
+    Parameters
+    ----------
+    name : str
+        The file's.
+    width, classes, seed
+        As in `standin_weights`.
+
+    Returns
+    -------
+    size : int
+        Of the file, in bytes.
+    pieces : iterator of bytes-like
+        The file. The weights are made one layer at a time: 513 MB take no more memory than fc6.
+    """
+    shapes = layer_shapes("D", width, classes)
+    graph = _Graph(array for _, *pair in standin_weights("D", width, classes, seed) for array in pair)
+    side = 224
+    for block, convolutions in itertools.groupby((key for key in shapes if key.startswith("conv")), lambda key: key[4]):
+        for conv in convolutions:
+            graph.convolution(conv, shapes[conv], side)
+        side //= 2
+        window = {"kernel_shape": [2, 2], "pads": [0] * 4, "strides": [2, 2]}
+        graph.add("MaxPool", f"pool{block}", (1, shapes[conv][0], side, side), **window)
+    for key, number, last in (("fc6", "6", ""), ("fc7", "7", ""), ("fc8", "8", f"-{classes}")):
+        graph.fully_connected(f"{key}{last}", shapes[key])
+        if not last:
+            graph.add("Relu", f"relu{number}", (1, shapes[key][0]))
+            graph.add("Dropout", f"drop{number}", (1, shapes[key][0]), ratio=0.5)
+    graph.add("Softmax", "prob", (1, classes), axis=1)
+    return onnx_file(
+        graph.nodes,
+        graph.tensors,
+        inputs=[ValueInfo("input", "float32", (1, 3, 224, 224))],
+        outputs=graph.values[-1:],
+        values=graph.values[:-1],
+        graph_name=name,
+        producer="caffe",
+        ir_version=6,
+        opset=11,
+    )
 
 
-def _tensor_head(name: str, dims: Sequence[int]) -> bytes:
-    """A graph's float initializer up to its values, which are written after it."""
-    size = 4 * math.prod(dims)
-    fields = bytes_field(1, packed_varints(dims)) + integer_field(2, _FLOAT) + bytes_field(8, name)
-    fields += length_prefix(4, size)
-    return length_prefix(5, len(fields) + size) + fields
+@dataclass(frozen=True)
+class _Tensor:
+    """An initializer whose array is made when it is written."""
+
+    name: str
+    dims: tuple[int, ...]
+    dtype: np.dtype
+    array: Callable[[], np.ndarray]
 
 
-def _shape_tensor(name: str, shape: Sequence[int]) -> bytes:
-    """The initializer that tells a Reshape its shape."""
-    dims = integer_field(1, len(shape)) + integer_field(2, _INT64)
-    return dims + bytes_field(7, packed_varints(shape)) + bytes_field(8, name)
+class _Graph:
+    """A chain of nodes under construction: each reads what the one before it makes.
 
+    Parameters
+    ----------
+    arrays : iterator of ndarray
+        Weights and biases, in the order in which the nodes are added.
+    """
 
-def _value_info(name: str, dtype: int, shape: Sequence[int]) -> bytes:
-    """A graph input or output."""
-    dims = b"".join(bytes_field(1, integer_field(1, size)) for size in shape)
-    return bytes_field(1, name) + bytes_field(2, bytes_field(1, integer_field(1, dtype) + bytes_field(2, dims)))
+    def __init__(self, arrays: Iterator[np.ndarray]):
+        self._arrays = arrays
+        self.nodes: list[Node] = []
+        self.values: list[ValueInfo] = []
+        self.tensors: list[_Tensor] = []
 
+    def add(self, op_type: str, name: str, shape: tuple[int, ...], *inputs: str, **attributes: Any) -> None:
+        """Append a node whose output has this shape."""
+        top = self.values[-1].name if self.values else "input"
+        self.nodes.append(Node(op_type, name, [top, *inputs], [f"{name}_Y"], attributes))
+        self.values.append(ValueInfo(f"{name}_Y", "float32", shape))
 
-def _nodes(shapes: Mapping[str, Sequence[int]]) -> bytes:
-    """The graph's nodes from `input` to `prob`, encoded."""
-    conv = {"auto_pad": "NOTSET", "dilations": [1, 1], "group": 1, "kernel_shape": [3, 3], "pads": [1] * 4}
-    pool = {"auto_pad": "NOTSET", "ceil_mode": 1, "kernel_shape": [2, 2], "pads": [0] * 4, "strides": [2, 2]}
-    names = list(shapes)
-    steps: list[tuple[str, str, list[str], dict[str, Any]]] = []
-    for name, following in zip(names, [*names[1:], ""], strict=True):
-        weights = [f"{name}_W", f"{name}_b"]
-        number = name.removeprefix("conv").removeprefix("fc")
-        if name.startswith("conv"):
-            steps += [("Conv", name, weights, {**conv, "strides": [1, 1]}), ("Relu", f"relu{number}", [], {})]
-            if following[:5] != name[:5]:  # the block ends
-                steps += [("MaxPool", f"pool{number[0]}", [], pool)]
-            continue
-        steps += [("Reshape", f"{name}_reshape", [f"{name}_shape"], {})]
-        steps += [("Gemm", name, weights, {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 1})]
-        if following:
-            steps += [("Relu", f"relu{number}", [], {}), ("Dropout", f"drop{number}", [], {"ratio": 0.5})]
-    steps += [("Softmax", "prob", [], {"axis": 1})]
-    tops = ["input", *(name for _, name, _, _ in steps)]
-    return b"".join(bytes_field(1, _node(top, *step)) for top, step in zip(tops, steps, strict=False))
+    def convolution(self, name: str, weight: tuple[int, ...], side: int) -> None:
+        """A convolution and its ReLU."""
+        shape = (1, weight[0], side, side)
+        self._take(f"{name}_W", weight)
+        self._take(f"{name}_b", weight[:1])
+        window = {"dilations": [1, 1], "group": 1, "kernel_shape": [3, 3], "pads": [1] * 4, "strides": [1, 1]}
+        self.add("Conv", name, shape, f"{name}_W", f"{name}_b", **window)
+        self.add("Relu", name.replace("conv", "relu"), shape)
 
+    def fully_connected(self, name: str, weight: tuple[int, ...]) -> None:
+        """A Reshape to one row and a Gemm."""
+        row = np.array([1, weight[1]])
+        self.tensors.append(_Tensor(f"{name}_shape", row.shape, np.dtype(np.int64), lambda: row))
+        self.add("Reshape", f"{name}_Reshape", (1, weight[1]), f"{name}_shape")
+        self._take(f"{name}_W", weight)
+        self._take(f"{name}_B", weight[:1])
+        product = {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 1}
+        self.add("Gemm", f"{name}_Gemm", (1, weight[0]), f"{name}_W", f"{name}_B", **product)
 
-def _node(top: str, op_type: str, name: str, weights: Sequence[str], attributes: Mapping[str, Any]) -> bytes:
-    """A NodeProto that reads `top` and its weights, and whose output has its own name."""
-    inputs = b"".join(bytes_field(1, value) for value in (top, *weights))
-    fields = inputs + bytes_field(2, name) + bytes_field(3, name) + bytes_field(4, op_type)
-    return fields + b"".join(bytes_field(5, _attribute(key, value)) for key, value in attributes.items())
-
-
-def _attribute(name: str, value: float | str | list[int]) -> bytes:
-    """An AttributeProto; field 20 says which of the others holds the value."""
-    if isinstance(value, str):
-        return bytes_field(1, name) + bytes_field(4, value) + integer_field(20, 3)
-    if isinstance(value, list):
-        return bytes_field(1, name) + bytes_field(8, packed_varints(value)) + integer_field(20, 7)
-    if isinstance(value, float):
-        return bytes_field(1, name) + single_field(2, value) + integer_field(20, 1)
-    return bytes_field(1, name) + integer_field(3, value) + integer_field(20, 2)
+    def _take(self, name: str, dims: tuple[int, ...]) -> None:
+        self.tensors.append(_Tensor(name, dims, np.dtype(np.float32), self._arrays.__next__))
