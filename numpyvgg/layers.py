@@ -318,6 +318,9 @@ class Textbook:
     def __init__(self, dtype: str | np.dtype = "float32"):
         self.dtype = np.dtype(dtype)
 
+    def __str__(self) -> str:
+        return "textbook"
+
     def prepare_conv(
         self,
         weight: np.ndarray,

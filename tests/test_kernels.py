@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from numpyvgg import VGG16, ArgumentError
 from numpyvgg.kernels import Kernels, winograd
 from numpyvgg.kernels.im2col import strips_of_rows
+from numpyvgg.kernels.memory import memory_in_use
 from numpyvgg.kernels.threads import (
     Scratch,
     Tickets,
@@ -585,3 +586,44 @@ def test_scratch_memory_is_one_threads_own():
 
 def test_cache_sizes_are_plausible():
     assert 8 * 1024 <= cache_bytes(1) < cache_bytes(2) <= 64 * 1024**2
+
+
+# ---------------------------------------------------------------------- memory
+
+
+@pytest.mark.parametrize(
+    ("memory", "kept"), [("fast", True), ("small", False), (1 << 40, True), ("a tenth more than now", False)]
+)
+def test_the_second_pass_keeps_weights_where_they_may_be_and_all_passes_have_the_same_bits(
+    memory, kept, images, tmp_path
+):
+    path = write_standin(tmp_path / "net.onnx")
+    if memory == "a tenth more than now":
+        memory = int(1.1 * memory_in_use())
+    net = VGG16.from_onnx(path, memory=memory)
+    assert len({net(images[:1]).tobytes() for _ in range(3)}) == 1
+    fc6 = next(fc for layer, fc in zip(net.layers, net._weights, strict=True) if layer.title == "fc6")
+    assert isinstance(fc6.weight(), np.ndarray) == kept
+
+
+@pytest.mark.parametrize("memory", ["large", 0, -1, 1.5, True])
+def test_a_budget_that_is_none_is_turned_away(memory):
+    with pytest.raises(ArgumentError, match=re.escape(f"memory={memory!r}: 'small', 'fast', or a number of bytes")):
+        VGG16.from_onnx(standin_model(), memory=memory)
+
+
+def test_a_network_that_cannot_fit_says_so_before_it_is_made():
+    with pytest.raises(MemoryError, match=r"a layer's filters takes .* of 1\.0 MB that this process may use"):
+        VGG16.from_onnx(standin_model(), memory=10**6)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="only Linux tells what a process holds")
+def test_what_a_process_holds_grows_with_its_arrays_and_not_with_the_files_it_maps(tmp_path):
+    path = tmp_path / "large"
+    path.write_bytes(bytes(64 << 20))
+    before = memory_in_use()
+    mapped = np.memmap(path, np.uint8, "r")
+    assert mapped.sum() == 0
+    assert memory_in_use() - before < 32 << 20
+    held = np.ones(64 << 20, np.uint8)
+    assert memory_in_use() - before >= held.nbytes

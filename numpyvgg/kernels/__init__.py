@@ -7,6 +7,7 @@ memory speed) and `threads` (who does it); `images` is how an image lies in memo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from numbers import Integral
 
@@ -18,30 +19,40 @@ from . import depthwise, fully_connected, im2col, winograd
 from .depthwise import DepthwiseConv
 from .fully_connected import Linear
 from .im2col import Im2colConv
-from .threads import Scratch, Workers, available_cores
+from .memory import Budget
+from .threads import Scratch, Workers, available_cores, blas_is_tuned
 from .winograd import WinogradConv
 
 Conv = Im2colConv | DepthwiseConv | WinogradConv
+
+_LARGE = 32 << 20  # bytes; below, asking the system how much memory is left would be felt
 
 #: How convolutions are computed: by the kernels, or by the definitions in `layers`.
 METHODS = ("im2col", "winograd", "textbook")
 
 
-def operations(conv: str, threads: int | None, dtype: np.dtype | str) -> Operations:
+def operations(
+    conv: str | None, threads: int | None, dtype: np.dtype | str, memory: str | int | None = None
+) -> Operations:
     """The operations set that computes convolutions by a method of `METHODS`.
+
+    Where none is named it is im2col, whose rounding is the smaller, if NumPy's products are a tuned BLAS's, and
+    Winograd, with a quarter of the products, if not. `memory` is for `memory.Budget`.
 
     Raises
     ------
     ArgumentError
-        There is no such method, number of threads or dtype.
+        There is no such method, number of threads, dtype or budget.
     """
+    conv = conv or ("im2col" if blas_is_tuned() else "winograd")
     if conv not in METHODS:
         raise ArgumentError(f"conv={conv!r} does not exist; there are {', '.join(map(repr, METHODS))}")
     if str(dtype) not in ("float32", "float64"):
         raise ArgumentError(f"dtype={dtype!r} does not exist; there are 'float32' and 'float64'")
     if threads is not None and not (isinstance(threads, Integral) and threads >= 1):
         raise ArgumentError(f"threads={threads!r}: a whole number is needed, at least 1")
-    return Textbook(dtype) if conv == "textbook" else Kernels(conv, threads, dtype)
+    budget = Budget(memory)
+    return Textbook(dtype) if conv == "textbook" else Kernels(conv, threads, dtype, budget)
 
 
 class Kernels:
@@ -58,13 +69,26 @@ class Kernels:
         How many; by default the cores that this process may use.
     dtype : dtype
         What everything is computed in.
+    budget : Budget, optional
+        Which weights may be kept in memory.
     """
 
-    def __init__(self, conv: str = "im2col", threads: int | None = None, dtype: np.dtype | str = "float32"):
+    def __init__(
+        self,
+        conv: str = "im2col",
+        threads: int | None = None,
+        dtype: np.dtype | str = "float32",
+        budget: Budget | None = None,
+    ):
         self.dtype = np.dtype(dtype)
-        self._winograd = conv == "winograd"
+        self._budget = budget or Budget()
+        self._conv = conv
         self._workers = Workers(threads or available_cores())
         self._scratch = Scratch()
+
+    def __str__(self) -> str:
+        threads = self._workers.threads
+        return f"{self._conv}, {threads} thread{'s' if threads > 1 else ''}, {self._budget}"
 
     def prepare_conv(
         self,
@@ -77,7 +101,11 @@ class Kernels:
     ) -> Conv:
         """Arrange the weights ``[M, C / group, kH, kW]`` for their kernel; the result's `method` names it."""
         bias = bias if bias is None else np.array(bias, self.dtype)
-        if self._winograd and winograd.serves(weight, strides, dilations, group):
+        winograds = self._conv == "winograd" and winograd.serves(weight, strides, dilations, group)
+        self._budget.require(
+            math.prod(weight.shape) * self.dtype.itemsize * (4 if winograds else 1), "a layer's filters"
+        )
+        if winograds:
             return winograd.prepare(weight, bias, tuple(pads), self.dtype, self._workers)
         window = tuple(strides), tuple(pads), tuple(dilations)
         if depthwise.serves(weight, group):
@@ -86,7 +114,7 @@ class Kernels:
 
     def prepare_linear(self, weight: np.ndarray | StoredWeight, bias: np.ndarray | None) -> Linear:
         """Leave the weight ``[M, K]`` where it is, in a file if need be; an array that is not aligned is copied."""
-        return Linear(weight, bias if bias is None else np.array(bias, self.dtype), self.dtype)
+        return Linear(weight, bias if bias is None else np.array(bias, self.dtype), self.dtype, self._budget)
 
     def conv2d(self, x: np.ndarray, conv: Conv) -> np.ndarray:
         """Convolution and bias, ``[N, C, H, W] -> [N, M, outH, outW]``; ArgumentError where shapes do not fit."""
@@ -112,5 +140,7 @@ class Kernels:
     def _convolve(self, x: np.ndarray, conv: Conv, relu: bool, pool: bool) -> np.ndarray:
         if x.shape[1] != conv.channels:
             raise ArgumentError(f"a convolution of {conv.channels} channels does not fit input {list(x.shape)}")
+        if x.nbytes > _LARGE:  # its output may be as large
+            self._budget.require(x.nbytes, f"the output of a convolution of {[*x.shape]}")
         kernel = {Im2colConv: im2col, DepthwiseConv: depthwise, WinogradConv: winograd}[type(conv)]
         return kernel.convolve(x, conv, relu, pool, self._workers, self._scratch)

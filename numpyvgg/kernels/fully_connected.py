@@ -12,19 +12,22 @@ memory, and wants more rows.
 **Weights in a file.** For a single image nothing is gained by keeping 411 MB: in the first pass a block is copied from
 the file into a small array (for one image, one that stays in the core's cache), used, and freed. That also takes care
 of floats that a file holds at any byte, which NumPy would copy as a whole before each product. A network that is used
-again wants its weights as arrays, since the copies of blocks cost it a third more time: the second pass keeps them.
+again wants its weights as arrays, since the copies of blocks cost it a third more time: the second pass keeps them,
+layer by layer, where there is room (`memory.Budget`).
 
 `np.dot` and not `np.matmul`: for such thin products only the former releases the GIL.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from contextlib import suppress
 
 import numpy as np
 
 from ..layers import StoredWeight
+from .memory import Budget
 from .threads import Scratch, Workers
 
 BLOCK = 1 << 20  # bytes of weight in one block: half of a common L2, and large against the cost of a call
@@ -36,8 +39,11 @@ class Linear:
 
     method = "row blocks"
 
-    def __init__(self, weight: np.ndarray | StoredWeight, bias: np.ndarray | None, dtype: np.dtype):
+    def __init__(
+        self, weight: np.ndarray | StoredWeight, bias: np.ndarray | None, dtype: np.dtype, budget: Budget | None = None
+    ):
         self.bias = bias
+        self._budget = budget or Budget()
         self._dtype = dtype
         self._weight = np.require(weight, dtype, "A") if isinstance(weight, np.ndarray) else weight
         self._passes = 0
@@ -48,8 +54,10 @@ class Linear:
         with self._lock:
             self._passes += 1
             if self._passes == 2 and not isinstance(self._weight, np.ndarray):
-                with suppress(MemoryError):  # it can still be read from the file
-                    self._weight = np.require(self._weight.array(), self._dtype, "A")
+                size = math.prod(self._weight.shape) * self._dtype.itemsize
+                if self._budget.has_room(size):
+                    with suppress(MemoryError):  # it can still be read from the file
+                        self._weight = np.require(self._weight.array(), self._dtype, "A")
             return self._weight
 
 

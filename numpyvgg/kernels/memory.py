@@ -1,14 +1,83 @@
-"""How much memory this process may use: what the machine has, the container grants, or `ulimit` allows."""
+"""How much memory this process may use and does use, and which weights may stay in it.
+
+What there is to use is what the machine has, the container grants, or `ulimit` allows, whichever is least. A system
+that runs out of it does not refuse: it ends the process. So a network asks before it keeps something.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from functools import cache
+from numbers import Integral
 from pathlib import Path
+
+from ..errors import ArgumentError
+from ..text import human_bytes
 
 #: Where nothing tells: what 32 bits and a browser's Python can address at most.
 _UNTOLD = 1 << 32
+
+
+#: Share of the memory there is that weights may fill up to; the rest is for images, results and the program.
+_FILL = 0.75
+
+
+class Budget:
+    """Whether there is room to keep weights in memory that could also be read from the file at each pass.
+
+    Parameters
+    ----------
+    memory : {None, "small", "fast"} or int
+        None: they are kept if what the process holds then stays below three quarters of `memory_limit`. ``"fast"``:
+        always. ``"small"``: never. A number: as None, with that many bytes in place of the limit.
+
+    Raises
+    ------
+    ArgumentError
+        It is none of these.
+    """
+
+    def __init__(self, memory: str | int | None = None):
+        number = isinstance(memory, Integral) and not isinstance(memory, bool) and memory > 0
+        if memory not in (None, "small", "fast") and not number:
+            raise ArgumentError(f"memory={memory!r}: 'small', 'fast', or a number of bytes is needed")
+        self.memory = memory
+
+    def __str__(self) -> str:
+        if isinstance(self.memory, str):
+            return f"memory {self.memory}"
+        return f"memory up to {human_bytes(self.limit)}"
+
+    @property
+    def limit(self) -> int:
+        """What the process may use, in bytes."""
+        return self.memory if isinstance(self.memory, int) else memory_limit()
+
+    def has_room(self, size: int) -> bool:
+        """Whether weights of so many bytes may be kept."""
+        if isinstance(self.memory, str):
+            return self.memory == "fast"
+        return memory_in_use() + size <= _FILL * self.limit
+
+    def require(self, size: int, purpose: str) -> None:
+        """Raise a MemoryError that says so where so many bytes more are not to be had at all."""
+        if memory_in_use() + size > self.limit:
+            raise MemoryError(
+                f"{purpose} takes {human_bytes(size)}, and of {human_bytes(self.limit)} that this process may use "
+                f"{human_bytes(memory_in_use())} are taken"
+            )
+
+
+def memory_in_use() -> int:
+    """What this process holds that could not be read again from a file, in bytes; 0 where nothing tells."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return 0
+    found = re.search(r"^RssAnon:\s+(\d+) kB", status, re.MULTILINE)
+    return 1024 * int(found[1]) if found else 0
 
 
 @cache

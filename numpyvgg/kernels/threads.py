@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
@@ -69,6 +70,24 @@ def _numpy_blas() -> list[Any]:
     folder = os.path.realpath(np.__path__[0])
     homes = (folder + os.sep, f"{folder}.libs{os.sep}")
     return [library for library in loaded if os.path.realpath(library.filepath).startswith(homes)] or loaded
+
+
+@cache
+def blas_is_tuned() -> bool:
+    """Whether NumPy's matrix products are those of a BLAS made for this processor.
+
+    threadpoolctl knows such libraries by name. Where it finds none (macOS's Accelerate, a browser, Debian's reference
+    BLAS) a product is timed: a tuned one does tens of billions of operations a second, a loop in C or Fortran one.
+    """
+    if _numpy_blas():
+        return True
+    a = np.ones((192, 192), np.float32)
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        a @ a
+        times.append(time.perf_counter() - began)
+    return 2 * 192**3 / min(times) > 6e9
 
 
 class _OneBlasThread:

@@ -13,9 +13,7 @@ three fully connected layers and a softmax. The image shrinks by half in each bl
     fc8       a score for each class                [N, 4096]          -> [N, classes]
     prob      softmax                               [N, classes]       -> [N, classes]
 
-VGG-11, 13 and 19 (configurations A, B and E) have fewer or more convolutions in a block; nothing else is different.
-Source: Karen Simonyan and Andrew Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition",
-ICLR 2015, table 1.
+Source: K. Simonyan, A. Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", 2015, table 1.
 """
 
 from __future__ import annotations
@@ -45,7 +43,7 @@ class VGG:
     Attributes
     ----------
     configuration : str
-        ``"A"`` (VGG-11), ``"B"`` (13), ``"D"`` (16) or ``"E"`` (19); ``"D, bn"`` and so on with batch normalisations.
+        ``"D"``; with fewer or more convolutions in a block ``"A"`` (VGG-11), ``"B"`` (13) or ``"E"`` (19).
     layers : list of Layer
     input_shape : (3, 224, 224)
     classes : int
@@ -61,15 +59,15 @@ class VGG:
         of_layers = list(zip(layers, self._weights, strict=True))
         self._blocks = [[w for p, w in of_layers if p.kind == "conv" and p.block == block] for block in range(1, 6)]
         self._fc = [w for p, w in of_layers if p.kind == "fc"]
-        self._scores = self.classes == 1 and layers[-1].kind == "fc"  # a regression, not a distribution
 
     @classmethod
     def from_onnx(
         cls,
         model: str | os.PathLike[str] | bytes | SerializableModel | OnnxModel,
-        conv: str = "im2col",
+        conv: str | None = None,
         threads: int | None = None,
         dtype: str = "float32",
+        memory: str | int | None = None,
     ) -> Self:
         """Find the network in an ONNX file, by its structure alone.
 
@@ -77,18 +75,20 @@ class VGG:
         ----------
         model : path, bytes, ModelProto or OnnxModel
         conv : {"im2col", "winograd", "textbook"}
-            How convolutions are computed; see `numpyvgg.kernels`. ``"winograd"`` transforms the filters once, and is
-            twice as fast from then on. An image peaks at 150 MB (im2col) or 330 MB; the second pass keeps all weights.
+            How convolutions are computed; by default im2col where NumPy has a tuned BLAS. ``"winograd"`` transforms
+            the filters once, and is twice as fast from then on. One image peaks at 150 MB (im2col) or 330 MB.
         threads : int, optional
             By default as many as this process may use cores. No result depends on it.
         dtype : {"float32", "float64"}
+        memory : {"small", "fast"} or int, optional
+            Whether the second pass keeps 480 MB of weights; by default where they fit. See `kernels.memory.Budget`.
 
         Raises
         ------
         ModelFormatError, UnsupportedModelError, ArgumentError
             The file is damaged; holds another network (the node that differs is named); an option does not exist.
         """
-        ops = operations(conv, threads, dtype)
+        ops = operations(conv, threads, dtype, memory)
         model = model if isinstance(model, OnnxModel) else read_onnx(model)
         layers, input_shape = recognise(model)
         if not (found := configuration(layers)).startswith(cls._only):
@@ -120,7 +120,7 @@ class VGG:
         x = self._ops.linear_relu(x, fc6)
         x = self._ops.linear_relu(x, fc7)
         x = self._ops.linear(x, fc8)
-        return x if self._scores else softmax(x, axis=1)
+        return x if self.classes == 1 and self.layers[-1].kind == "fc" else softmax(x, axis=1)
 
     def _features(self, x: np.ndarray) -> np.ndarray:
         """The convolutional part of the forward pass, ``[N, 3, 224, 224] -> [N, 25088]``."""
@@ -151,7 +151,7 @@ class VGG:
             yield layer, np.ascontiguousarray(x.reshape(len(x), *layer.output_shape))
 
     def __repr__(self) -> str:
-        return f"<{summary(self.layers)}, {[*self.input_shape]} -> [{self.classes}], {self.dtype}>"
+        return f"<{summary(self.layers)}, {[*self.input_shape]} -> [{self.classes}], {self.dtype}; {self._ops}>"
 
 
 class VGG16(VGG):
