@@ -7,6 +7,7 @@ skipped silently: `test_every_case_is_run_or_has_its_reason` prints the counts a
 from __future__ import annotations
 
 import collections
+import inspect
 import re
 import warnings
 from pathlib import Path
@@ -18,7 +19,8 @@ import pytest
 from onnx.backend.base import Backend, BackendRep
 
 from numpyvgg import InferenceSession
-from numpyvgg.operators import find
+from numpyvgg.operators import Facts, Operator, find
+from numpyvgg.operators.signatures import SIGNATURES
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the package's cases are computed on import, overflows and all
@@ -146,12 +148,31 @@ with warnings.catch_warnings():
     CASES = BACKEND_TEST.test_cases
 
 
+@pytest.fixture
+def held_to_its_rule(monkeypatch):
+    """Each call of an operator has to give what its table and its shape rule say beforehand."""
+    run = Operator.__call__
+
+    def checked(self, *arrays):
+        facts = [None if array is None else Facts(array.dtype.name, array.shape, array) for array in arrays]
+        said = self.infer(facts)
+        results = run(self, *arrays)
+        for fact, result in zip(said, results if isinstance(results, tuple) else (results,), strict=True):
+            assert fact.dtype in (result.dtype.name, None)
+            assert fact.shape in (result.shape, None)
+        return results
+
+    monkeypatch.setattr(Operator, "__call__", checked)
+
+
 @pytest.mark.parametrize("name", RUN)
+@pytest.mark.usefixtures("held_to_its_rule")
 def test_node_case(name):
     case = CASES["OnnxBackendNodeModelTest"]
     getattr(case(f"{name}_cpu"), f"{name}_cpu")()
 
 
+@pytest.mark.usefixtures("held_to_its_rule")
 @pytest.mark.parametrize(("kind", "name"), [case for case in OLD_CASES if case not in OLD_EXCLUDED])
 def test_old_export(kind, name):
     case = CASES[f"OnnxBackend{kind.title().replace('-', '').replace('torch', 'Torch')}ModelTest"]
@@ -192,6 +213,38 @@ def test_every_case_is_run_or_has_its_reason(capsys):
         print(f"{len(OLD_CASES)} old exports: {len(OLD_CASES) - len(OLD_EXCLUDED)} run; excluded:")
         for (_, name), reason in OLD_EXCLUDED.items():
             print(f"  {name}: {reason}")
+
+
+NUMPY_NAMES = {"float": "float32", "double": "float64", "string": "object"}
+
+
+def specified(schema, side):
+    """(NumPy types, marks) of each input or output, as the specification has them."""
+    words = {constraint.type_param_str: constraint.allowed_type_strs for constraint in schema.type_constraints}
+    for value in getattr(schema, side):
+        types = {text[7:-1] for text in words.get(value.type_str, [value.type_str]) if text.startswith("tensor(")}
+        yield {NUMPY_NAMES.get(name, name) for name in types}, value.option.name
+
+
+@pytest.mark.parametrize("op_type", SIGNATURES)
+def test_the_table_says_of_inputs_outputs_and_types_what_the_specification_says(op_type):
+    newest = onnx.defs.get_schema(op_type)
+    history = [s for s in onnx.defs.get_all_schemas_with_history() if s.name == op_type and not s.domain]
+    history = [schema for schema in history if find(op_type, schema.since_version)]
+    for side in ("inputs", "outputs"):
+        slots = getattr(SIGNATURES[op_type], side)
+        widest = max((list(specified(schema, side)) for schema in history), key=len)
+        assert [(slot.optional, slot.variadic) for slot in slots[: len(getattr(newest, side))]] == [
+            (value.option.name == "Optional", value.option.name == "Variadic") for value in getattr(newest, side)
+        ]
+        assert len(slots) == len(widest)
+        for slot, (types, _) in zip(slots, specified(newest, side), strict=False):
+            # "number" stands for a few lists of the specification that leave out small integers here and there.
+            assert types & set(slot.types) == set(slot.types) or slot.word.rstrip("23") in ("number", "any", "pooled")
+            assert types & set(SIGNATURES["Size"].inputs[0].types) <= set(slot.types)
+    for schema in history:
+        parameters = inspect.signature(find(op_type, schema.since_version)).parameters
+        assert set(schema.attributes) - {"consumed_inputs"} <= set(parameters)
 
 
 def test_the_documentation_lists_the_operators_that_there_are():

@@ -148,7 +148,11 @@ def _cast(input: np.ndarray, name: str) -> np.ndarray:
         raise ArgumentError(f"a string is no {name}: {error}") from None
 
 
-def Equal_1(A: np.ndarray, B: np.ndarray) -> np.ndarray:
+def Equal_1(A: np.ndarray, B: np.ndarray, *, axis: int | None = None, broadcast: int = 0) -> np.ndarray:
+    return np.equal(A, _along(A, B, axis))
+
+
+def Equal_7(A: np.ndarray, B: np.ndarray) -> np.ndarray:
     return np.equal(A, B)
 
 

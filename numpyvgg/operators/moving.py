@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, UnsupportedModelError
+from ..errors import ArgumentError
 from .windows import Ints
 
 
@@ -152,12 +153,21 @@ def Pad_11(
     around[slice(None) if axes is None else axes.tolist()] = amounts.T
     if not around.any():
         return data
+    if mode == "constant":
+        return _padded(data, around.tolist(), 0 if constant_value is None else constant_value.reshape(()))
     sizes = zip(around, data.shape, strict=True)
     data = data[tuple(slice(max(-begin, 0), size + min(end, 0)) for (begin, end), size in sizes)]  # negative pads crop
-    around = np.maximum(around, 0)
-    if mode == "constant":
-        value = 0 if constant_value is None else constant_value.reshape(())
-        return np.pad(data, around, constant_values=value)
-    if mode not in ("edge", "reflect", "wrap"):
-        raise UnsupportedModelError(f"mode {mode!r} does not exist")
-    return np.pad(data, around, mode)  # type: ignore[call-overload]
+    return np.pad(data, np.maximum(around, 0), mode)  # type: ignore[call-overload]
+
+
+def _padded(data: np.ndarray, around: Sequence[Ints], value: Any) -> np.ndarray:
+    """Element j of an axis of the result is element j - begin of the data, and `value` where there is none."""
+    shape = [size + begin + end for size, (begin, end) in zip(data.shape, around, strict=True)]
+    output = np.full(shape, value, data.dtype)
+    there, here = [], []
+    for size, out, (begin, _) in zip(data.shape, shape, around, strict=True):
+        first, last = max(begin, 0), min(out, size + begin)
+        there.append(slice(first, max(last, first)))
+        here.append(slice(first - begin, max(last, first) - begin))
+    output[tuple(there)] = data[tuple(here)]
+    return output

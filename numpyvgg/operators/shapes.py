@@ -66,6 +66,13 @@ def broadcast(*shapes: Shape) -> Shape:
     return tuple(result[::-1])
 
 
+def broadcast_to(shape: Shape, target: Shape, name: str) -> None:
+    """Refuse a shape that broadcasting does not stretch to another."""
+    pairs = zip(shape[::-1], target[::-1], strict=False)
+    if len(shape) > len(target) or any(size not in (None, 1, wanted) and wanted is not None for size, wanted in pairs):
+        refuse(f"{name} of shape {show(shape)} does not broadcast to {show(target)}")
+
+
 def axis_of(axis: int, rank: int, name: str = "axis") -> int:
     """An axis counted from the front."""
     if not -rank <= axis < rank:
@@ -118,8 +125,7 @@ def PRelu(X: Shape, slope: Shape) -> Shape:
     if len(slope) == 1 and len(X) > 2 and slope != X[-1:] and slope[0] != 1:  # below operator set 7: one a channel
         agree(slope[0], X[1], "numbers of slopes and of channels")
         return X
-    if broadcast(X, slope) != X and None not in (*X, *slope):
-        refuse(f"slope {show(slope)} does not broadcast to {show(X)}")
+    broadcast_to(slope, X, "slope")
     return X
 
 
@@ -283,8 +289,8 @@ def Gemm(A: Shape, B: Shape, C: Shape | None = None, *, transA: int = 0, transB:
         refuse(f"{show(A)} and {show(B)}: both have to be matrices")
     (M, K), (L, N) = A[:: -1 if transA else 1], B[:: -1 if transB else 1]
     agree(K, L, f"inner sizes of {show(A)} and {show(B)}")
-    if C is not None and (len(C) > 2 or (None not in (M, N, *C) and broadcast(C, (M, N)) != (M, N))):
-        refuse(f"C of shape {show(C)} does not broadcast to {show((M, N))}")
+    if C is not None:
+        broadcast_to(C, (M, N), "C")
     return M, N
 
 
@@ -474,7 +480,7 @@ def Pad(data: Shape, pads: Any = None, constant_value: Any = (), axes: Any = Non
 
 def _check_pad(size: int, around: tuple[int, int], mode: str) -> None:
     kept = size + sum(min(pad, 0) for pad in around)
-    if kept < 0 or size + sum(around) < 0:
+    if size + sum(around) < 0 or (kept < 0 and mode != "constant"):
         refuse(f"pads {around} crop more than the {size} that there are")
     if mode == "reflect" and max(around) >= max(kept, 1):
         refuse(f"pads {around} reflect more than the {kept} elements beside the border")

@@ -134,7 +134,7 @@ class Planner:
     def _alone(self, graph: Graph, node: Node) -> Step:
         """A step of one node."""
         dropout = node.op_type == "Dropout" and does_nothing(graph, node)  # whatever its third input says
-        return Step([node], node.inputs[: 1 if dropout else None], node.outputs, self._functions[id(node)])
+        return Step([node], node.inputs[: 2 if dropout else None], node.outputs, self._functions[id(node)])
 
     @staticmethod
     def _needed(graph: Graph, wanted: Collection[str]) -> list[Node]:
