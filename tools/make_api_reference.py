@@ -14,6 +14,8 @@ import pdoc
 
 import numpyvgg
 
+FOOTER = f"numpyvgg {numpyvgg.__version__}. Stable are the names of numpyvgg, numpyvgg.session and docs/api.md."
+
 
 def modules() -> list[str]:
     """Every module that one can import for its names: not the commands, nor what runs as a program."""
@@ -33,7 +35,7 @@ def main() -> int:
     warnings.filterwarnings("ignore", "The module specification")  # of packages without __all__, modules are listed too
     # typing.NamedTuple forgets which module its fields' types were written in, so that pdoc cannot look them up
     warnings.filterwarnings("ignore", r"Error parsing type annotation ForwardRef.*__init__")
-    pdoc.render.configure(docformat="numpy", math=True)
+    pdoc.render.configure(docformat="numpy", math=True, footer_text=FOOTER)
     pdoc.pdoc(*modules(), output_directory=Path(sys.argv[1]))
     print(f"{len(modules())} modules: {Path(sys.argv[1]) / 'index.html'}")
     return 0
