@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "align": "find faces, turn them upright, crop them as the networks want them",
     "inspect": "show what is in a network's file",
     "explain": "show what each layer makes of a photograph, and where the answer comes from",
+    "convert": "write a Caffe network as an ONNX file",
     "models": "list the published networks, and which of them are on this machine",
     "fetch": "bring published networks to this machine",
     "bench": "measure this package against the other systems that are installed",

@@ -35,6 +35,7 @@ class Graph:
         self.inputs: dict[str, ValueInfo] = {}
         self.current: dict[str, str] = {}
         self._taken: set[str] = set()
+        self._named: set[str] = set()
         for name, dims in net.inputs.items():
             self._input(name, dims)
 
@@ -134,10 +135,15 @@ class Graph:
         domain: str = "",
         **attributes: Any,
     ) -> None:
-        """The node that makes a layer's blob number `top`, or `tops` of them from there on."""
+        """The node that makes a layer's blob number `top`, or `tops` of them from there on.
+
+        It has the layer's name; of several the first, and the others those of what they make.
+        """
         blobs = [layer.top[i] if i < len(layer.top) else layer.name for i in range(top, top + tops)]
         outputs = [self._free(blob, layer.name) for blob in blobs]
-        self.nodes.append(Node(op_type, layer.name, inputs, outputs, attributes, domain))
+        name = layer.name if layer.name not in self._named else outputs[0]
+        self._named.add(name)
+        self.nodes.append(Node(op_type, name, inputs, outputs, attributes, domain))
         self.current.update(zip(blobs, outputs, strict=True))
 
     def helper(self, layer: Layer, op_type: str, inputs: list[str], key: str, **attributes: Any) -> str:
