@@ -63,6 +63,10 @@ class ImageError(NumpyVggError):
     """A photograph cannot be read or used."""
 
 
+class MissingImageError(ImageError, FileNotFoundError):
+    """There is no such photograph; also a `FileNotFoundError`, for programs that look for that."""
+
+
 class ArgumentError(NumpyVggError, ValueError):
     """A call or a command line asks for something that does not exist: a shape, an option, a name."""
 

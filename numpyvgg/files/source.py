@@ -57,6 +57,18 @@ def open_plain(path: str | os.PathLike[str], *, folder: int | None = None, follo
     return descriptor
 
 
+def read_pipe(path: str | os.PathLike[str]) -> bytes | None:
+    """What comes through a pipe of the user's own shell, ``/dev/stdin`` or ``/dev/fd/N``; None for any other path.
+
+    Into these somebody writes, so reading them does not wait for ever as a pipe with a name of its own could.
+    """
+    name = os.fsdecode(path)
+    if name != "/dev/stdin" and os.path.dirname(name) not in ("/dev/fd", "/proc/self/fd"):
+        return None
+    with open(name, "rb") as file:
+        return None if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else file.read()
+
+
 class Source:
     """Bytes and the name that errors give them.
 
@@ -90,6 +102,8 @@ class Source:
         """
         name = os.fsdecode(path)
         try:
+            if (piped := read_pipe(path)) is not None:
+                return cls(name, piped)
             descriptor = open_plain(path)
         except FileNotFoundError as error:
             raise MissingModelError(f"{name}: {error.strerror}") from None

@@ -7,12 +7,14 @@ green red, of an image that has been resized to 224x224 without regard to its pr
 from __future__ import annotations
 
 import os
-import warnings
-from typing import TYPE_CHECKING
+import re
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import ArgumentError, ImageError
+from ..errors import ArgumentError, ImageError, MissingImageError
+from .decode import decode, mend_byte_order, tiff_is_opaque
+from .pixels import to_rgb
 
 if TYPE_CHECKING:  # Pillow takes longer to import than a network takes to load
     from PIL import Image
@@ -21,43 +23,65 @@ SIZE = 224
 CHANNELS = ("bgr", "rgb")
 
 
-def load_image(source: str | os.PathLike[str] | np.ndarray | Image.Image) -> Image.Image:
+def load_image(source: str | os.PathLike[str] | bytes | IO[bytes] | np.ndarray | Image.Image) -> Image.Image:
     """A photograph as people see it: upright, 8 bits, red green blue.
 
     Parameters
     ----------
-    source : path, Pillow image, or ndarray of uint8 ([H, W], [H, W, 3] or [H, W, 4], RGB order)
+    source : path, bytes, binary file, Pillow image, or ndarray of uint8 ([H, W], [H, W, 3] or [H, W, 4], RGB order)
+        bytes are a file's contents; a file is read from where it stands to its end.
 
     Returns
     -------
     PIL.Image.Image
-        Mode RGB. Turned as its EXIF orientation says; 16-bit values divided by 257; what is transparent shows white;
-        of an animation the first frame.
+        Mode RGB. Turned as its EXIF orientation says; values of more than 8 bits scaled by what the file says of black
+        and white; what is transparent shows white; of an animation the first frame. Of a photograph with more than 64
+        million pixels half the width and height.
 
     Raises
     ------
+    MissingImageError
+        There is no such file; also a `FileNotFoundError`.
     ImageError
-        There is no such file, or nothing in it that Pillow can decode.
+        It is no photograph, or is damaged, cut off, or larger than the limits in `numpyvgg.photo.decode`.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     if isinstance(source, np.ndarray):
         source = _image_from_array(source)
-    if isinstance(source, Image.Image):
-        return _to_rgb(ImageOps.exif_transpose(source), "<image>")
-    name = os.fspath(source)
+    name = _name(source)
     try:
-        with warnings.catch_warnings():
-            # Pillow itself refuses images twice the size of those that it warns of
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(name) as image:
-                return _to_rgb(ImageOps.exif_transpose(image), name)
-    except ImageError:
+        if isinstance(source, Image.Image):
+            mend_byte_order(source)
+            source.load()
+            return to_rgb(source, name, tiff_is_opaque(source))
+        return to_rgb(*_decode(source, name))
+    except (ImageError, MemoryError):
         raise
-    except Image.UnidentifiedImageError:
-        raise ImageError(f"{name}: not an image of a kind that Pillow knows") from None
-    except Exception as error:  # decoders of damaged files raise whatever they stumble over
+    except Exception as error:  # of an image that is closed, or was opened from a damaged file
         raise ImageError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _name(source: object) -> str:
+    """What errors call a photograph."""
+    if isinstance(source, str | os.PathLike):
+        return os.fsdecode(source)
+    named = getattr(source, "name", None) or getattr(source, "filename", None)
+    return named if isinstance(named, str) else f"<{type(source).__name__}>"
+
+
+def _decode(source: Any, name: str) -> tuple[Image.Image, str, bool]:
+    if isinstance(source, str | os.PathLike):
+        if re.match(r"[a-z][a-z0-9+.-]+://", name, re.IGNORECASE) and not os.path.exists(name):
+            raise MissingImageError(f"{name}: an address, not a file: download it first")
+        source = name
+    else:
+        source = source.read() if hasattr(source, "read") else source
+        source = bytes(source) if isinstance(source, bytes | bytearray | memoryview) else None
+    if source is None:
+        raise ImageError(f"{name}: cannot be read: give a path, bytes, a binary file, a Pillow image or an array")
+    image, opaque = decode(source, name)
+    return image, name, opaque
 
 
 def _image_from_array(pixels: np.ndarray) -> Image.Image:
@@ -70,19 +94,6 @@ def _image_from_array(pixels: np.ndarray) -> Image.Image:
     if 0 in pixels.shape:
         raise ImageError(f"an image of shape {list(pixels.shape)} has no pixels")
     return Image.fromarray(pixels)
-
-
-def _to_rgb(image: Image.Image, name: str) -> Image.Image:
-    from PIL import Image
-
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8))
-    elif image.mode == "F":
-        raise ImageError(f"{name}: holds floating-point values without a scale; convert it to 8 or 16 bits first")
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")
 
 
 def to_tensor(image: Image.Image, channels: str = "bgr") -> np.ndarray:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from ...errors import ModelFormatError
 from ..onnx import Initializers, Node, OnnxModel, SerializableModel, ValueInfo, read_onnx
-from ..source import Source
+from ..source import Source, read_pipe
 from ..wire import Message
 from .binary import read_fields
 from .graph import Graph
@@ -57,7 +57,11 @@ def read_model(model: str | os.PathLike[str] | bytes | SerializableModel) -> Onn
     ModelFormatError, UnsupportedModelError
         As `read_onnx` and `read_caffe`.
     """
-    return read_caffe(model) if isinstance(model, str | os.PathLike) and is_caffe(model) else read_onnx(model)
+    if not isinstance(model, str | os.PathLike):
+        return read_onnx(model)
+    if (piped := read_pipe(model)) is not None:  # which can be read once
+        return read_onnx(piped)
+    return read_caffe(model) if is_caffe(model) else read_onnx(model)
 
 
 def is_caffe(path: str | os.PathLike[str]) -> bool:
