@@ -81,11 +81,11 @@ def cost() -> None:
     for side in (512, 1024, 2048, 4096):
         picture = photo.resize((side, side * 3 // 4), Image.Resampling.BICUBIC, (0, 0, 512, 384))
         size = picture.width * picture.height / 1e6
-        for name, turns, working_size in (("full", DEX_ANGLES, None), ("bounded", COARSE_ANGLES, 640)):
+        for name, turns, min_size in (("full", DEX_ANGLES, 20), ("bounded", COARSE_ANGLES, None)):
             if name == "full" and side > 1024:
                 continue  # minutes
             begin = time.perf_counter()
-            faces = align_faces(picture, detector, angles=turns, working_size=working_size)
+            faces = align_faces(picture, detector, angles=turns, min_size=min_size)
             seconds = time.perf_counter() - begin
             found = ", ".join(f"{face.angle:.1f}" for face in faces if face.found)
             print(

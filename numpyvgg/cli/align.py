@@ -20,7 +20,7 @@ from .predict import find_images
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="photographs, folders or globs")
     parser.add_argument("-o", "--output", metavar="DIR", type=Path, required=True, help="folder for the crops")
-    parser.add_argument("--detector", metavar="NAME|PATH", default="cascade", help=DETECTOR_HELP)
+    parser.add_argument("--detector", metavar="NAME|PATH", default="mtcnn", help=DETECTOR_HELP)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -65,7 +65,7 @@ def _models(args: argparse.Namespace) -> dict[str, OnnxModel]:
 
 def _face(args: argparse.Namespace, photograph: Image.Image) -> Face | None:
     """The largest face, or the whole photograph where none is found; None where none is looked for."""
-    return align_faces(photograph, load_detector(args.detector or "cascade"))[0] if args.faces else None
+    return align_faces(photograph, load_detector(args.detector or "mtcnn"))[0] if args.faces else None
 
 
 def _print_text(args: argparse.Namespace) -> None:

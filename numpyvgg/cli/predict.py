@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         )
     predictor = Predictor(models, args.channels)
     writer: Writer = JsonLines(args.top) if args.json else Csv(args.top, args.faces) if args.csv else Text(args.top)
-    detector = load_detector(args.detector or "cascade") if args.faces else None
+    detector = load_detector(args.detector or "mtcnn") if args.faces else None
     unreadable = 0
     for path in tqdm(paths, unit="image", disable=True if len(paths) == 1 else None):
         try:

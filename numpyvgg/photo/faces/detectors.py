@@ -1,16 +1,17 @@
-"""What finds upright faces in a picture.
+"""What finds faces in a picture.
 
 A *detector* is anything that can be called with an RGB picture (uint8 [H, W, 3]) and returns `(boxes, scores)`: float
 [n, 4] with left, top, right, bottom in pixels, and float [n], above 0 and larger for surer, comparable between calls.
-It may have a `min_score`: what scores less (see `search.Face.score`) is no face.
+It may have a `min_score`: what scores less (see `search.Face.score`) is no face. It need not find faces that are not
+upright, unless it is a `LandmarkDetector`: then it tells how they are tilted, by landmarks.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,24 @@ from ...errors import MissingExtraError, UnsupportedModelError
 from ...session import InferenceSession
 from ...zoo import find
 from .geometry import Sighting, distinct
+from .mtcnn import Found, MtcnnDetector
 
 Detector = Callable[[NDArray[np.uint8]], tuple[NDArray[np.floating], NDArray[np.floating]]]
+
+
+@runtime_checkable
+class LandmarkDetector(Protocol):
+    """A detector of faces that are tilted by up to 45 degrees."""
+
+    min_score: float
+
+    def __call__(self, picture: NDArray[np.uint8]) -> tuple[NDArray[np.floating], NDArray[np.floating]]: ...
+
+    def find(self, picture: NDArray[np.uint8]) -> Found:
+        """Find the faces in an RGB picture, uint8 [H, W, 3], with their landmarks."""
+
+    def look_closer(self, pictures: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """Landmarks [n, 5, 2] and scores [n] of what fills n pictures, uint8 [48, 48, 3]."""
 
 
 class CascadeDetector:
@@ -132,11 +149,11 @@ def _suppress(
 
 
 #: for command lines
-DETECTOR_HELP = "what finds them: cascade (OpenCV's; the default), ultraface-320, ultraface-640 or an ONNX file"
+DETECTOR_HELP = "what finds them: mtcnn (the default), cascade (OpenCV's), ultraface-320, ultraface-640 or an ONNX file"
 
 
-def load_detector(name: str) -> Detector:
-    """Return the detector that is called "cascade", or a network of the UltraFace kind by its name or path.
+def load_detector(name: str = "mtcnn") -> Detector:
+    """Return the detector that is called "mtcnn" or "cascade", or a network of the UltraFace kind by its name or path.
 
     Raises
     ------
@@ -144,4 +161,6 @@ def load_detector(name: str) -> Detector:
         There is none of that name; it is not on this machine; its file is damaged; it is no face detector; OpenCV with
         its cascades is not installed.
     """
+    if name == "mtcnn":
+        return MtcnnDetector()
     return CascadeDetector() if name == "cascade" else UltraFaceDetector(find(name))

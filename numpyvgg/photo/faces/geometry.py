@@ -24,6 +24,25 @@ class Sighting(NamedTuple):
     score: float
 
 
+#: of the square that is a face's box: its side, and how far its centre is above the middle between eyes and mouth, both
+#: in distances from eyes to mouth. They make landmarks say what boxes of OpenCV's cascade say; see docs/faces.md.
+SIDE, RISE = 2.6, 0.2
+
+
+def from_landmarks(points: NDArray[np.floating], score: float) -> Sighting:
+    """The face with these landmarks [5, 2]: left eye, right eye, nose, left and right corner of the mouth, as seen.
+
+    Its angle is between those that the line through the eyes and the line from eyes to mouth tell. The nose has no say:
+    it moves to one side when a head is turned.
+    """
+    eyes, mouth = (points[0] + points[1]) / 2, (points[3] + points[4]) / 2
+    across, down = points[1] - points[0], mouth - eyes
+    direction = across + np.array([down[1], -down[0]])
+    side = SIDE * math.hypot(*down)
+    angle = math.degrees(math.atan2(direction[1], direction[0]))
+    return Sighting((eyes + mouth) / 2 - RISE * down, np.array([side, side]), angle, score)
+
+
 def turn(angle: float) -> NDArray[np.float64]:
     """Matrix [2, 2] that takes offsets (x right, y down) in the photograph to offsets in the picture turned by `angle`.
 

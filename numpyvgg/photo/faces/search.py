@@ -1,14 +1,18 @@
 """Find faces, turn them upright, and crop them with a margin: the first half of the DEX pipeline.
 
 The networks were trained on faces that were found and cropped in one particular way, and guess badly on anything else.
-The steps are those of Rothe, Timofte and Van Gool, "Deep expectation of real and apparent age from a single image
-without facial landmarks" (IJCV 2018), section 3.1: a detector of upright faces runs on the photograph turned by many
-angles, the strongest detection tells the angle, and the upright face is cropped with 40 % of its size on every side,
-the last pixel of the photograph repeated where the crop reaches beyond it.
+The crop is that of Rothe, Timofte and Van Gool, "Deep expectation of real and apparent age from a single image without
+facial landmarks" (IJCV 2018), section 3.1: the upright face with 40 % of its size on every side, the last pixel of the
+photograph repeated where the crop reaches beyond it.
+
+How a face is found and how its angle is told depends on the detector. One that gives landmarks finds faces that are
+tilted by 45 degrees, and tells the tilt: four quarter turns see every face. One of upright faces is the paper's way: it
+runs on the photograph turned by many angles.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,21 +21,29 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ...errors import ArgumentError
 from ..images import SIZE, load_image
-from .detectors import CascadeDetector, Detector
-from .geometry import Sighting, corners, distinct, overlap, turn, upright
+from .detectors import Detector, LandmarkDetector
+from .geometry import Sighting, corners, distinct, from_landmarks, overlap, turn, upright
+from .mtcnn import O_SIDE, MtcnnDetector
 
 #: degrees by which the paper turns a photograph before it runs the detector
 DEX_ANGLES = (*range(-60, 61, 5), -90, 90, 180)
-#: every third of them, enough to see each face at least once: detectors of upright faces stand 15 degrees of tilt
+#: every third of them, enough to see each face at least once: detectors of upright faces tolerate 15 degrees of tilt
 COARSE_ANGLES = (*range(-60, 61, 15), -90, 90, 180)
-#: degrees around a first find at which the face is looked at again
+#: enough for a detector that tolerates 45 degrees
+QUARTER_TURNS = (0, 90, 180, -90)
+#: degrees around a first find at which a face is looked at again by a detector of upright faces
 FINE_ANGLES = (-20, -15, -10, -5, 0, 5, 10, 15, 20)
 #: at how many of those a face has to be seen; a chance pattern is seen at one or two
 MIN_LOOKS = 3
+#: degrees around a first find at which its landmarks are found again
+LANDMARK_ANGLES = (-20, -10, 0, 10, 20)
 #: part of the face's width left and right, and of its height above and below, that belongs to the crop
 MARGIN = 0.4
-#: longest side, in pixels, of the picture that the search runs on
+#: the smallest face that detectors are asked for, in pixels of the picture that they run on
+SMALLEST = 20
+#: longest side, in pixels, of the picture that the search runs on where no smallest face is named
 WORKING_SIZE = 640
 
 
@@ -49,8 +61,8 @@ class Face:
         Corners (x, y) of the face, without the margin, in pixels of the photograph: the upright face's top left, top
         right, bottom right and bottom left.
     score : float
-        In the detector's own unit: the mean over the nine angles of the second look (see `align_faces`), with 0 for
-        an angle at which the face was not seen. 0 where no face was found.
+        In the detector's own unit: the mean over the angles of the second look (see `align_faces`), with 0 for an angle
+        at which the face was not seen. 0 where no face was found.
     found : bool
         False: no face was found, and `crop` and `box` are the whole photograph.
     """
@@ -84,33 +96,29 @@ def align_faces(
     source: str | os.PathLike[str] | np.ndarray | Image.Image,
     detector: Detector | None = None,
     *,
-    angles: Sequence[float] = COARSE_ANGLES,
-    working_size: int | None = WORKING_SIZE,
-    min_size: float = 20,
+    angles: Sequence[float] | None = None,
+    min_size: float | None = None,
 ) -> list[Face]:
     """Find every face in a photograph, at whatever angle, and crop each upright, with its margin.
 
     The search is in two steps. The first runs the detector on the whole photograph, turned by each of `angles`, and
-    keeps the strongest of all detections that overlap. The second looks at each of these finds again, at nine angles
-    around the face's own, in a picture of its own where the face is 64 pixels large. The second
-    step alone decides about angle, box and score, so how thorough the first one is decides which faces are found, not
-    what is said about them. By default the first step is therefore bounded: on a copy of at most 640 pixels, and at
-    every third of the paper's angles. Its time does not grow with the photograph, and it finds faces down to about a
-    thirtieth of the longest side. The paper's full search is `angles=DEX_ANGLES, working_size=None`.
+    keeps the strongest of all detections that overlap. The second looks at each of these finds again, upright and in a
+    picture of its own. The second step alone decides about angle, box and score, so how thorough the first one is
+    decides which faces are found, not what is said about them.
 
     Parameters
     ----------
     source : path, Pillow image, or ndarray of uint8
         The photograph; see `numpyvgg.photo.images.load_image`.
     detector : callable, optional
-        See `detectors`; a `CascadeDetector` if none is given.
-    angles : sequence of float
-        Degrees, counter-clockwise, by which the photograph is turned in the first step.
-    working_size : int or None
-        Longest side, in pixels, of the copy that the first step runs on; None for the photograph as it is. Raise it
-        where faces are smaller than a thirtieth of the photograph.
-    min_size : float
-        Pixels of the photograph; narrower or lower faces are left out.
+        See `detectors`; a `MtcnnDetector` if none is given.
+    angles : sequence of float, optional
+        Degrees, counter-clockwise, by which the photograph is turned in the first step. By default `QUARTER_TURNS` for
+        a detector that gives landmarks, and `COARSE_ANGLES` for others; the paper's are `DEX_ANGLES`.
+    min_size : float, optional
+        Pixels of the photograph, 12 or more; smaller faces are left out. The first step runs on a copy in which a face
+        of this size has 20 pixels, so its time falls with the square of it. By default 20, or a 32nd of the longest
+        side where that is more: then the copy has at most 640 pixels, however large the photograph.
 
     Returns
     -------
@@ -121,23 +129,35 @@ def align_faces(
     ------
     ImageError
         The photograph cannot be read.
-    MissingExtraError
-        No detector is given, and OpenCV with its cascades is not installed.
+    ArgumentError
+        `min_size` is below 12.
 
     Notes
     -----
     The paper takes the angle of the strongest detection. One score is a noisy measure of how upright a face is: with
-    OpenCV's cascade that angle is off by up to 15 degrees. Here the strongest detection says which face it is, and the
-    angle is the mean of all angles at which the second step saw that face, weighted by score. `docs/faces.md` has the
-    measurements.
+    OpenCV's cascade that angle is off by up to 15 degrees. Here the strongest detection says which face it is; the
+    angle comes from its landmarks, or is the mean of all angles at which the second step saw that face, weighted by
+    score. `docs/faces.md` has the measurements.
     """
     photo = np.asarray(load_image(source))
-    detector = detector or CascadeDetector()
-    finds = distinct(_look(photo, detector, angles, working_size))
+    detector = detector or default_detector()
+    if min_size is None:
+        min_size = max(SMALLEST, max(photo.shape[:2]) * SMALLEST / WORKING_SIZE)
+    elif not min_size >= 12:
+        raise ArgumentError(f"min_size={min_size:g}: the smallest face that can be found has 12 pixels")
+    if angles is None:
+        angles = QUARTER_TURNS if isinstance(detector, LandmarkDetector) else COARSE_ANGLES
+    finds = distinct(_look(photo, detector, angles, SMALLEST / min_size))
     faces = [face for find in finds if (face := _look_again(photo, detector, find)) is not None]
     faces = [face for face in distinct(faces) if face.extent.min() >= min_size]
     faces.sort(key=lambda face: -face.extent.prod())
     return [_crop(photo, face) for face in faces] or [_whole(photo)]
+
+
+@functools.cache
+def default_detector() -> MtcnnDetector:
+    """The detector that is bundled with this package, loaded once."""
+    return MtcnnDetector()
 
 
 def _crop(photo: NDArray[np.uint8], face: Sighting) -> Face:
@@ -151,12 +171,9 @@ def _whole(photo: NDArray[np.uint8]) -> Face:
     return Face(crop, 0.0, np.array([[0.0, 0], [width, 0], [width, height], [0, height]]), 0.0, found=False)
 
 
-def _look(
-    photo: NDArray[np.uint8], detector: Detector, angles: Sequence[float], working_size: int | None
-) -> list[Sighting]:
-    """Run the detector on the whole photograph, at most `working_size` pixels wide and high, at each angle."""
+def _look(photo: NDArray[np.uint8], detector: Detector, angles: Sequence[float], scale: float) -> list[Sighting]:
+    """Run the detector on the whole photograph, at this scale, at each angle."""
     extent = np.array([photo.shape[1], photo.shape[0]], float)
-    scale = min(1.0, (working_size or np.inf) / extent.max())
     width, height = np.maximum(np.rint(extent * scale), 1).astype(int).tolist()
     copy = np.asarray(Image.fromarray(photo).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0))
     unit = extent / (width, height)  # pixels of the photograph per pixel of the copy
@@ -167,7 +184,32 @@ def _look(
     return [s._replace(centre=s.centre * unit, extent=s.extent * unit) for s in seen]
 
 
+def _landmarks_again(photo: NDArray[np.uint8], detector: LandmarkDetector, find: Sighting) -> Sighting | None:
+    """Find one find's landmarks again, in pictures that it fills; None where it is no face after all.
+
+    Landmarks are surest in an upright face, and each look errs by a few pixels in a way of its own: so the face is
+    turned upright by what the first round says, and the mean of the second counts.
+    """
+    for _ in range(2):
+        side, turns = find.extent.max(), [find.angle + angle for angle in LANDMARK_ANGLES]
+        pictures = [upright(photo, find.centre, (side, side), angle, (O_SIDE, O_SIDE)) for angle in turns]
+        points, scores = detector.look_closer(pictures)  # [n, 5, 2], [n]
+        if scores.mean() < detector.min_score:
+            return None
+        offsets = (points / O_SIDE - 0.5) * side
+        places = [find.centre + some @ turn(angle) for some, angle in zip(offsets, turns, strict=True)]
+        find = from_landmarks(np.average(places, axis=0, weights=scores), float(scores.mean()))
+    return find
+
+
 def _look_again(photo: NDArray[np.uint8], detector: Detector, find: Sighting) -> Sighting | None:
+    """Look at one find in a picture of its own; None where it is no face after all."""
+    if isinstance(detector, LandmarkDetector):
+        return _landmarks_again(photo, detector, find)
+    return _upright_again(photo, detector, find)
+
+
+def _upright_again(photo: NDArray[np.uint8], detector: Detector, find: Sighting) -> Sighting | None:
     """Look at one find at nine angles, in a picture where it is 64 pixels large; None where it is no face after all.
 
     With one size for all, scores can be compared between faces too. The nine angles have to lie evenly around the
@@ -214,15 +256,22 @@ def _detect(
 ) -> list[Sighting]:
     """Run the detector on a turned rectangle of the photograph, and tell where in the photograph the faces are."""
     width, height = np.maximum(np.rint(extent * scale), 1).astype(int).tolist()
-    boxes, scores = detector(upright(photo, centre, extent, angle, (width, height)))
+    seen = _sightings_in(upright(photo, centre, extent, angle, (width, height)), detector)
     unit = extent / (width, height)  # pixels of the photograph per pixel of the turned picture
     return [
-        Sighting(
-            centre + (unit * (box[:2] + box[2:]) / 2 - extent / 2) @ turn(angle),
-            unit * (box[2:] - box[:2]),
-            angle,
-            float(score),
-        )
+        Sighting(centre + (unit * s.centre - extent / 2) @ turn(angle), unit * s.extent, angle + s.angle, s.score)
+        for s in seen
+    ]
+
+
+def _sightings_in(picture: NDArray[np.uint8], detector: Detector) -> list[Sighting]:
+    """What the detector sees in a picture, in the picture's own coordinates."""
+    if isinstance(detector, LandmarkDetector):
+        found = detector.find(picture)
+        return [from_landmarks(*face) for face in zip(found.landmarks, found.scores.tolist(), strict=True)]
+    boxes, scores = detector(picture)
+    return [
+        Sighting((box[:2] + box[2:]) / 2, box[2:] - box[:2], 0.0, float(score))
         for box, score in zip(np.asarray(boxes, float), scores, strict=True)
         if (box[2:] > box[:2]).all()
     ]
