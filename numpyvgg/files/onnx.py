@@ -213,7 +213,10 @@ def read_onnx(model: str | os.PathLike[str] | bytes | SerializableModel) -> Onnx
     if isinstance(model, bytes | bytearray | memoryview):
         source = Source("<bytes>", bytes(model))
     elif hasattr(model, "SerializeToString"):
-        source = Source("<ModelProto>", model.SerializeToString())
+        try:
+            source = Source("<ModelProto>", model.SerializeToString())
+        except Exception as error:  # whatever it is that it calls: protobuf's own errors are no subclass of one
+            raise ArgumentError(f"{type(model).__name__} cannot be serialized: {error}") from error
     else:
         raise ArgumentError(f"cannot read a model from {type(model).__name__}: give a path, bytes or a ModelProto")
     with reported_as_ours(source.name):
@@ -298,7 +301,7 @@ def _read_attribute(message: Message, files: ExternalFiles | None) -> Any:
     if kind == 2:
         return message.integer(3)
     if kind == 3:
-        return _text_or_bytes(message, message.span(4) or (0, 0))
+        return _text_or_bytes(message.source.data[slice(*(message.span(4) or (0, 0)))].tobytes())
     if kind == 4:
         return read_tensor(message.message(5, "t"), files).array()
     if kind == 5:
@@ -308,7 +311,7 @@ def _read_attribute(message: Message, files: ExternalFiles | None) -> Any:
     if kind == 7:
         return message.integers(8)
     if kind == 8:
-        return [_text_or_bytes(message, span) for span in message.spans(9)]
+        return [_text_or_bytes(value) for value in message.byte_strings(9)]
     if kind == 9:
         return [read_tensor(m, files).array() for m in message.messages(10, "tensors")]
     if kind == 10:
@@ -318,8 +321,7 @@ def _read_attribute(message: Message, files: ExternalFiles | None) -> Any:
     )
 
 
-def _text_or_bytes(message: Message, span: tuple[int, int]) -> str | bytes:
-    value = bytes(message.source.data[slice(*span)])
+def _text_or_bytes(value: bytes) -> str | bytes:
     try:
         return value.decode()
     except UnicodeDecodeError:

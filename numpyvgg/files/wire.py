@@ -317,6 +317,15 @@ class Message:
         self.charge(_TEXT * self.count(number))
         return [self._decode(number, start, end) for start, end in self.spans(number)]
 
+    def byte_strings(self, number: int) -> list[bytes]:
+        """Each of a repeated bytes field."""
+        self.charge(_TEXT * self.count(number))
+        values = []
+        for start, end in self.spans(number):
+            self.charge(end - start)
+            values.append(bytes(self.source.data[start:end]))
+        return values
+
     def integers(self, number: int) -> list[int]:
         """A repeated integer field, packed or not, as signed numbers; for the short lists of shapes and attributes."""
         self.charge(_NUMBER * self.integer_count(number))

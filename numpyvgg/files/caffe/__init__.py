@@ -19,7 +19,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ...errors import ModelFormatError
+from ...errors import ModelFormatError, reported_as_ours
 from ..onnx import Initializers, Node, OnnxModel, SerializableModel, ValueInfo, read_onnx
 from ..source import Source, read_pipe
 from ..wire import Message
@@ -31,6 +31,8 @@ from .mean import read_mean
 from .net import Layer, Net, Transform, pair, read_net
 from .text import parse_text
 
+#: Bytes of a definition beyond which it is not read; the longest that people exchange have a hundred thousand
+_LARGEST_TEXT = 4_000_000
 _TRAINING_ONLY = ("Accuracy", "HDF5Output", "Silence")
 
 __all__ = ["CaffeModel", "Transform", "is_caffe", "read_caffe", "read_mean", "read_model"]
@@ -109,8 +111,11 @@ def read_caffe(path: str | os.PathLike[str], prototxt: str | os.PathLike[str] | 
     >>> model = read_caffe("age_net.caffemodel", "deploy_age.prototxt")  # doctest: +SKIP
     >>> session = numpyvgg.InferenceSession(model)  # doctest: +SKIP
     """
-    source = Source.open(path)
-    definition = None if prototxt is None else Source.open(prototxt)
+    with reported_as_ours(os.fsdecode(path)):
+        return _read_caffe(Source.open(path), None if prototxt is None else Source.open(prototxt))
+
+
+def _read_caffe(source: Source, definition: Source | None) -> CaffeModel:
     if definition is not None and is_text(source) and not is_text(definition):
         raise ModelFormatError(
             f"{source.name} is a text and {definition.name} is binary: the two are swapped; the weights come first"

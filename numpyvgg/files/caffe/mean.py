@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from ...errors import ModelFormatError
+from ...errors import ModelFormatError, reported_as_ours
 from ..source import Source
 from ..wire import Message
 from .binary import read_blob
@@ -36,7 +36,11 @@ def read_mean(path: str | os.PathLike[str]) -> np.ndarray:
     >>> read_mean("mean.binaryproto").mean(axis=(1, 2))  # doctest: +SKIP
     array([ 78.42633,  87.76891, 114.89584], dtype=float32)
     """
-    source = Source.open(path)
+    with reported_as_ours(os.fsdecode(path)):
+        return _read_mean(Source.open(path))
+
+
+def _read_mean(source: Source) -> np.ndarray:
     try:
         mean = read_blob(Message.root(source, "BlobProto"), "the mean")
     except ModelFormatError:
