@@ -42,7 +42,7 @@ def test_inspect_adds_up_the_layers(network):
         (["inspect", PORTRAIT], "eileen_collins.jpg"),
         (["inspect", __file__], "a text file"),
         (["predict", PORTRAIT, "--model", PORTRAIT], "this is an image, not an ONNX file"),
-        (["predict", PORTRAIT, "--model", "small", "--channels", "rgb"], "order is known"),
+        (["predict", PORTRAIT, "--model", "small", "--channels", "bgr"], "is known"),
         (["predict", PORTRAIT, "--faces", "--model", "small", "--draw", PORTRAIT], "the input itself"),
         (
             ["predict", PORTRAIT, "--faces", "--model", "small", "--draw", "missing/out.jpg"],

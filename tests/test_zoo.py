@@ -409,7 +409,8 @@ def test_models_tells_what_is_here_and_where(published, serve, capsys):
     zoo.fetch(NAME)
     assert cli.main(["models", "--json"]) == 0
     listed = {network["name"]: network for network in json.loads(capsys.readouterr().out)}
-    assert {name: network["here"] for name, network in listed.items()} == {name: name == NAME for name in zoo.PUBLISHED}
+    here = {NAME, *zoo.BUNDLED}
+    assert {name: network["here"] for name, network in listed.items()} == {name: name in here for name in zoo.NETWORKS}
     assert listed[NAME]["path"] == str(zoo.published(NAME).path)
     assert listed[NAME]["verified"] == zoo.record(NAME).verified
     assert listed[NAME]["licence"] == "Apache-2.0"

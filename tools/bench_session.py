@@ -26,8 +26,8 @@ from make_standin import Layout, write_standin
 from onnx import TensorProto, helper
 
 from numpyvgg.files.cache import cache_folder
-from numpyvgg.photo.small import SMALL, models_folder
 from numpyvgg.text import table
+from numpyvgg.zoo import BUNDLED
 
 SYSTEMS = ("numpyvgg", "onnxruntime", "onnx.reference")
 #: ResNet-50, He et al. 2016, table 1: blocks and inner filters of each stage
@@ -88,8 +88,8 @@ class ResNet50:
 
 def model_path(network: str) -> Path:
     """The network's file, which is written where it is not there."""
-    if network in SMALL:
-        return models_folder() / SMALL[network].file
+    if network in BUNDLED:
+        return BUNDLED[network].path
     path = cache_folder() / "bench" / f"{network}.onnx"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +120,7 @@ def open_network(system: str, path: Path, threads: int, conv: str) -> Callable[[
 def measure(system: str, network: str, threads: int, seconds: float, conv: str) -> None:
     """Print the best warm time of some seconds, and the answer's largest numbers, as JSON."""
     path = model_path(network)
-    name, size = ("images", SMALL[network].size) if network in SMALL else ("input", 224)
+    name, size = ("images", BUNDLED[network].preparation.size[0]) if network in BUNDLED else ("input", 224)
     feed = {name: np.random.default_rng(0).uniform(-0.5, 0.5, (1, 3, size, size)).astype(np.float32)}
     run = open_network(system, path, threads, conv)
     answer, begin = run(feed), time.perf_counter()
@@ -135,7 +135,7 @@ def measure(system: str, network: str, threads: int, seconds: float, conv: str) 
 def main() -> int:
     """Take turns, then print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", nargs="+", default=["resnet50", "vgg19", *SMALL])
+    parser.add_argument("--networks", nargs="+", default=["resnet50", "vgg19", *BUNDLED])
     parser.add_argument("--systems", nargs="+", default=list(SYSTEMS), choices=SYSTEMS)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpyvgg
+from numpyvgg.photo.answers import Value
 
 package = Path(numpyvgg.__file__).parent
 assert package.is_relative_to(sysconfig.get_paths()["purelib"]), package
@@ -29,6 +30,7 @@ answers = json.loads(numpyvgg_command("predict", str(photograph), "--json"))["an
 given = {answer["network"]: answer for answer in answers}
 prediction = numpyvgg.predict(photograph)
 for network, answer in prediction.answers.items():
+    assert not isinstance(answer, Value)  # the bundled networks give distributions
     assert given[network]["probabilities"] == [float(p) for p in answer.probabilities]
 assert "ultraface-320" in numpyvgg_command("models")
 print(f"numpyvgg {numpyvgg.__version__} from {package}: {prediction}")

@@ -17,7 +17,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from numpyvgg import VGG16
-from numpyvgg.photo.answers import answer
+from numpyvgg.photo.answers import expected_age
 from numpyvgg.photo.images import load_image, to_tensor
 from numpyvgg.vgg.standin import write_standin
 
@@ -120,7 +120,7 @@ def draw_maps(net: VGG16, x: np.ndarray) -> None:
 
 def draw_age(net: VGG16, x: np.ndarray) -> None:
     """The distribution with its mode and its expected value."""
-    age = answer(net(x)[0])
+    age = expected_age(net(x)[0])
     figure, axes = plt.subplots(figsize=(8.6, 2.9), layout="constrained")
     p = age.probabilities
     axes.bar(range(101), p, width=0.86, color=[ORANGE if i == p.argmax() else TEAL for i in range(101)])

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import ModelFormatError, NumpyVggError, printable
 from ..files.cache import cache_folder
 from ..files.onnx import read_onnx
-from ..photo.answers import answer
+from ..photo.answers import expected_age
 from ..photo.images import load_image, to_tensor
 from ..text import human_bytes, table
 from ..vgg.network import VGG16
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     rows = [_timed("numpyvgg", lambda: net(x))]
     rows += _onnxruntime(path, x)
     print(f"\n{printable(args.image or 'Eileen Collins, photographed by NASA')}:\n")
-    cells = [[name, f"{seconds * 1e3:.0f} ms", answer(p[0])] for name, seconds, p in rows]
+    cells = [[name, f"{seconds * 1e3:.0f} ms", expected_age(p[0])] for name, seconds, p in rows]
     print(table(["computed by", "one image", "answer"], cells, "<>"))
     if len(rows) == 2:
         largest = abs(rows[0][2] - rows[1][2]).max()

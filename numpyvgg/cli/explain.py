@@ -6,19 +6,20 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import ArgumentError, printable
-from ..files.onnx import OnnxModel
+from ..errors import ArgumentError, UnsupportedModelError, printable
 from ..photo.answers import answer
+from ..photo.estimator import Estimator, open_estimator
 from ..photo.faces.detectors import DETECTOR_HELP, load_detector
 from ..photo.faces.search import Face, align_faces
-from ..photo.images import CHANNELS, load_image, to_tensor
-from ..photo.predictor import DEX_MODELS
+from ..photo.images import load_image
+from ..photo.predictor import DEX_MODELS, one_for_each
 from ..report import explain, watch
 from ..report.terminal import answer_chart, layer_table
 from ..text import human_bytes
 from ..vgg.network import VGG
 from ..vgg.standin import is_standin
-from ..zoo import PUBLISHED, open_model, require
+from ..zoo import PUBLISHED, require
+from . import preparing
 from .output import check_file, written
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a network; the first is shown layer by layer, of others the answer and where they looked; "
         f"default: {' and '.join(DEX_MODELS)}",
     )
-    parser.add_argument("--channels", choices=CHANNELS, default="bgr", help="the order that the networks take (bgr)")
+    preparing.add_arguments(parser)
     form = parser.add_mutually_exclusive_group(required=True)
     form.add_argument("-o", "--output", metavar="PAGE", help="write a page: one HTML file that needs nothing else")
     form.add_argument("--terminal", action="store_true", help="print the layers and the answer as text")
@@ -57,10 +58,19 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _models(args: argparse.Namespace) -> dict[str, OnnxModel]:
-    names = args.model or DEX_MODELS
+def _networks(args: argparse.Namespace) -> list[Estimator]:
+    """The networks, which have to be VGG: their layers are what is explained."""
+    names = list(args.model or DEX_MODELS)
     require([name for name in names if name in PUBLISHED])
-    return {name: open_model(name) for name in names}
+    labels = one_for_each(args.labels, names)
+    networks = [
+        open_estimator(name, meaning, preparing.said(args), conv="winograd")
+        for name, meaning in zip(names, labels, strict=True)
+    ]
+    for network in networks:
+        if not isinstance(network.network, VGG):
+            raise UnsupportedModelError(f"{network.name}: only VGG networks can be explained; {network.notes[0]}")
+    return networks
 
 
 def _face(args: argparse.Namespace, photograph: Image.Image) -> Face | None:
@@ -71,16 +81,16 @@ def _face(args: argparse.Namespace, photograph: Image.Image) -> Face | None:
 def _print_text(args: argparse.Namespace) -> None:
     photograph = load_image(args.image)
     face = _face(args, photograph)
-    x = to_tensor(photograph if face is None else face.with_margin(), args.channels)
-    for number, (name, model) in enumerate(_models(args).items()):
-        net = VGG.from_onnx(model, conv="winograd")
+    for number, network in enumerate(_networks(args)):
+        x = network.tensors(photograph if face is None else face.with_margin())[:1]
+        assert isinstance(network.network, VGG)
         if number == 0:
-            views, values = watch(net, x)
-            probabilities = values["prob"]
+            views, values = watch(network.network, x)
+            outputs = values["prob"]
             print(layer_table(views))
         else:
-            probabilities = net(x)
-        print(f"\n{printable(name)}: {answer_chart(answer(probabilities[0]))}")
+            outputs = network.network(x)
+        print(f"\n{printable(network.name)}: {answer_chart(answer(outputs[0], network.labels))}")
 
 
 def _write_page(args: argparse.Namespace) -> None:
@@ -95,15 +105,17 @@ def _page(args: argparse.Namespace) -> str:
     from ..report.page import render
 
     photograph = load_image(args.image)
-    face, models = _face(args, photograph), _models(args)
+    face, networks = _face(args, photograph), _networks(args)
     explanations, standin = [], False
-    for model in models.values():
-        net = VGG.from_onnx(model, conv="winograd")
-        explanations.append(explain(net, photograph, face=face, channels=args.channels))
-        standin |= is_standin(net.layers)
+    for each in networks:
+        assert isinstance(each.network, VGG)
+        explanations.append(
+            explain(each.network, photograph, face=face, preparation=each.preparation, labels=each.labels)
+        )
+        standin |= is_standin(each.network.layers)
     return render(
         explanations,
-        [Path(name).name for name in models],
+        [Path(each.name).name for each in networks],
         title=Path(args.image).name,
         note=_STANDIN if standin else "",
     )

@@ -9,7 +9,8 @@ from typing import Any
 from ..errors import printable
 from ..files.cache import cache_folder
 from ..text import human_bytes, table
-from ..zoo import PUBLISHED, Published, record
+from ..zoo import NETWORKS, Published, record
+from ..zoo.registry import Bundled
 from .output import json_text
 
 
@@ -19,23 +20,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.json:
-        print(json_text([_record(network) for network in PUBLISHED.values()], indent=2))
+        print(json_text([_record(network) for network in NETWORKS.values()], indent=2))
         return 0
     rows = [
         [network.name, network.labels, network.data_set, human_bytes(network.size), _state(network)]
-        for network in PUBLISHED.values()
+        for network in NETWORKS.values()
     ]
     print(table(["network", "labels", "trained on", "size", "on this machine"], rows, "<<<><"))
     print()
-    for network in PUBLISHED.values():
+    for network in NETWORKS.values():
         print(f"{network.name}: {network.file}, sha256 {network.sha256}")
-    for licence, reference in dict.fromkeys((network.licence, network.reference) for network in PUBLISHED.values()):
+    for licence, reference in dict.fromkeys((network.licence, network.reference) for network in NETWORKS.values()):
         print(f"Licence {licence}. {reference}")
     print(printable(f"Kept in {cache_folder()}"))
     return 0
 
 
 def _state(network: Published) -> str:
+    if isinstance(network, Bundled):
+        return "bundled"
     if not network.path.is_file():
         return "no"
     known = record(network.name)
@@ -45,10 +48,13 @@ def _state(network: Published) -> str:
 
 
 def _record(network: Published) -> dict[str, Any]:
-    known = record(network.name)
+    known = None if isinstance(network, Bundled) else record(network.name)
     here = {"path": str(network.path), "here": network.path.is_file()}
     return {
-        **dataclasses.asdict(network),
+        **{field.name: getattr(network, field.name) for field in dataclasses.fields(network)},
+        "labels": str(network.labels),
+        "preparation": str(network.preparation),
+        "preparations": list(network.preparations),
         "sources": network.sources,
         **here,
         "verified": known.verified if known else None,

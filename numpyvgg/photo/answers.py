@@ -1,7 +1,7 @@
-"""What a network's probabilities mean: an age, a gender, or one class of many.
+"""What a network's outputs say of one photograph: an age, a gender, one class of many, or a number.
 
 An age is not the most probable of the 101 classes but the expected value over all of them, E = sum of i * p_i, which is
-what DEX (Deep EXpectation) is named for.
+what DEX (Deep EXpectation) is named for. What the classes mean is not told by their number: see `zoo.labels`.
 
 Source: Rasmus Rothe, Radu Timofte and Luc Van Gool, "Deep expectation of real and apparent age from a single image
 without facial landmarks", International Journal of Computer Vision 126, 2018.
@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
-GENDERS = ("female", "male")
+from ..zoo.labels import UNKNOWN, Labels
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Age:
         101 for the years 0 to 100.
     """
 
+    kind: ClassVar[str] = "age"
     expected: float
     standard_deviation: float
     most_probable: int
@@ -44,8 +46,9 @@ class Age:
 
 @dataclass(frozen=True)
 class Gender:
-    """The more probable of two classes, 0 female and 1 male."""
+    """The more probable of female and male."""
 
+    kind: ClassVar[str] = "gender"
     label: str
     probability: float
     probabilities: np.ndarray = field(repr=False, compare=False)
@@ -55,46 +58,82 @@ class Gender:
 
 
 @dataclass(frozen=True)
-class Ranking:
-    """The most probable class of a network whose classes this package knows nothing about."""
+class AgeGroup:
+    """The most probable group of ages, such as ``(25-32)``."""
 
-    most_probable: int
+    kind: ClassVar[str] = "age_group"
+    label: str
     probability: float
     probabilities: np.ndarray = field(repr=False, compare=False)
 
     def __str__(self) -> str:
-        return f"class {self.most_probable} ({self.probability:.1%})"
+        return f"{self.label} years ({self.probability:.1%})"
 
 
-Answer = Age | Gender | Ranking
+@dataclass(frozen=True)
+class Ranking:
+    """The most probable class of any other network; `label` is ``class 7`` where nobody said what its classes mean."""
+
+    kind: ClassVar[str] = "ranking"
+    most_probable: int
+    probability: float
+    probabilities: np.ndarray = field(repr=False, compare=False)
+    label: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.label or f'class {self.most_probable}'} ({self.probability:.1%})"
 
 
-def answer(probabilities: np.ndarray) -> Answer:
-    """What a network's output says, by the number of its classes: 101 are ages, 2 are genders.
+@dataclass(frozen=True)
+class Value:
+    """The number that a network with one output gives: a regression.
+
+    Attributes
+    ----------
+    value : float
+    unit : str
+        ``years`` where the network's labels are an age, else empty.
+    """
+
+    kind: ClassVar[str] = "value"
+    value: float
+    unit: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.value:.1f} {self.unit}" if self.unit else f"{self.value:.6g}"
+
+
+Answer = Age | Gender | AgeGroup | Ranking | Value
+
+
+def answer(outputs: np.ndarray, labels: Labels = UNKNOWN) -> Answer:
+    """What a network's outputs for one image say.
 
     Parameters
     ----------
-    probabilities : ndarray [classes]
-        One image's.
+    outputs : ndarray [classes]
+        Probabilities; of a network with one output, its number.
+    labels : Labels
+        What the classes mean; see `zoo.labels.labels_for`.
     """
-    probabilities = np.asarray(probabilities)
-    if len(probabilities) == 101:
-        return expected_age(probabilities, range(101))
-    if len(probabilities) == 2:
-        return more_probable_gender(probabilities)
-    most_probable = int(probabilities.argmax())
-    return Ranking(most_probable, float(probabilities[most_probable]), probabilities)
+    outputs = np.asarray(outputs)
+    if len(outputs) == 1:
+        return Value(float(outputs[0]), "years" if labels.kind == "age" else "")
+    if labels.kind == "age":
+        return expected_age(outputs, labels.years)
+    most_probable = int(outputs.argmax())
+    probability, label = float(outputs[most_probable]), labels.name(most_probable)
+    if labels.kind == "gender":
+        return Gender(label, probability, outputs)
+    if labels.kind == "age_group":
+        return AgeGroup(label, probability, outputs)
+    return Ranking(most_probable, probability, outputs, label)
 
 
-def expected_age(probabilities: np.ndarray, years: Sequence[float]) -> Age:
-    """The expected value over classes that stand for these years."""
-    p, values = np.asarray(probabilities, np.float64), np.asarray(years, np.float64)
+def expected_age(probabilities: np.ndarray, years: Sequence[float] | None = None) -> Age:
+    """The expected value over classes that stand for these years, by default 0, 1, 2 and so on."""
+    p = np.asarray(probabilities, np.float64)
+    values = np.arange(len(p), dtype=np.float64) if years is None else np.asarray(years, np.float64)
     expected = float(values @ p)
     variance = float((values - expected) ** 2 @ p)
     return Age(expected, variance**0.5, int(values[p.argmax()]), probabilities)
-
-
-def more_probable_gender(probabilities: np.ndarray) -> Gender:
-    """The more probable of 0 female and 1 male."""
-    most_probable = int(probabilities.argmax())
-    return Gender(GENDERS[most_probable], float(probabilities[most_probable]), probabilities)

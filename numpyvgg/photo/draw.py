@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import MissingExtraError
-from .answers import Age, Gender
+from .answers import Age, Value
 from .faces.search import Face
 from .predictor import Prediction
 
@@ -26,7 +26,7 @@ def label(prediction: Prediction) -> str:
         if isinstance(given, Age):
             lines.append(f"{given.expected:.0f} years")
         else:
-            lines.append(given.label if isinstance(given, Gender) else f"class {given.most_probable}")
+            lines.append(str(given) if isinstance(given, Value) else given.label)
     if prediction.face and not prediction.face.found:
         lines.insert(0, "no face found")
     return "\n".join(lines)

@@ -6,18 +6,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import ArgumentError
-from ..vgg.network import VGG
-from ..zoo import PUBLISHED, open_model, require
-from .answers import Answer, answer
-from .images import CHANNELS, load_image, to_tensor
-from .small import SMALL, SmallNetwork
+from ..zoo import BUNDLED, PUBLISHED, require
+from ..zoo.labels import Labels
+from ..zoo.preparation import Preparation
+from .answers import Answer
+from .estimator import LabelsLike, open_estimator
+from .images import load_image
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 #: The networks that answer where none are named: the paper's where they have been fetched, else the bundled ones
 DEX_MODELS = ("age-imdb-wiki", "gender-imdb-wiki")
-SMALL_MODELS = tuple(SMALL)
+SMALL_MODELS = tuple(BUNDLED)
 
 
 def default_models() -> tuple[str, ...]:
@@ -41,13 +42,18 @@ class Prediction:
     Attributes
     ----------
     answers : dict of str to Answer
-        For each network, by the name or path that it was given as: an `Age`, a `Gender` or a `Ranking`.
+        For each network, by the name or path that it was given as: an `Age`, a `Gender`, an `AgeGroup`, a `Ranking` or
+        a `Value`.
     face : Face or None
         Which face of the photograph it is about; None where nobody looked for faces.
+    preparations, labels : dict of str to Preparation and to Labels
+        How the photograph was prepared for each network, and what the network's classes mean.
     """
 
     answers: dict[str, Answer]
     face: Face | None = None
+    preparations: dict[str, Preparation] = field(default_factory=dict, repr=False, compare=False)
+    labels: dict[str, Labels] = field(default_factory=dict, repr=False, compare=False)
 
     def __str__(self) -> str:
         return ", ".join(f"{given} ({network})" for network, given in self.answers.items())
@@ -59,63 +65,101 @@ class Predictor:
     Parameters
     ----------
     models : sequence of names or paths, optional
-        Of the networks to ask: names of `numpyvgg.zoo.PUBLISHED` and `numpyvgg.photo.small.SMALL`, or ``small`` for
-        both of the latter. Left out: those of the paper's two for age and gender that have been fetched, else
-        ``small``.
-    channels : {"bgr", "rgb"}
-        See `numpyvgg.photo.images.to_tensor`; the small networks' order is known.
+        Of the networks to ask: names of `numpyvgg.zoo.NETWORKS`, ``small`` for both bundled ones, or files with any
+        network that takes one image and gives one row of numbers. Left out: those of the paper's two for age and
+        gender that have been fetched, else ``small``.
+    channels : {"bgr", "rgb"}, optional
+        The order of channels that networks take; by default as their file or the zoo says, else BGR.
+    labels : optional
+        What the networks' outputs mean, one for all or a list with one for each network: ``"age"`` (years from 0 on),
+        ``"gender"`` (female first), ``"gender-male-first"``, the path of a text file with a label a line, or a tuple
+        of names.
+        By default as the zoo says; of a network that it does not know, classes are numbers.
+    preparation : optional
+        ``"ten-crop"`` for the mean over ten crops, or a name that the zoo has for the networks.
+    size, crop, mean, scale : optional
+        What the networks' input is, where neither the zoo nor their file says it: `size` and `crop` in pixels, a number
+        or (height, width); `mean` and `scale` a number or one for each channel, in their order: an input is
+        ``(pixels - mean) * scale``. `mean` may be the path of a mean image (``.binaryproto``).
 
     Raises
     ------
     FetchError
         A published network is not on this machine; the message says how to fetch it.
     ModelFormatError, UnsupportedModelError
-        A file is damaged, or holds no VGG network.
+        A file is damaged, or holds no network that takes one image and gives one row of numbers.
+    ArgumentError
+        Labels or a preparation do not fit a network.
+
+    Examples
+    --------
+    >>> age = Predictor(["resnet.onnx"], "rgb", labels="age", mean=127.5, scale=1 / 128)  # doctest: +SKIP
     """
 
-    def __init__(self, models: Sequence[str | os.PathLike[str]] | None = None, channels: str = "bgr"):
-        if channels not in CHANNELS:
-            raise ArgumentError(f"channels={channels!r} does not exist; there are 'bgr' and 'rgb'")
+    def __init__(
+        self,
+        models: Sequence[str | os.PathLike[str]] | None = None,
+        channels: str | None = None,
+        labels: LabelsLike | list[LabelsLike] | None = None,
+        *,
+        preparation: str | None = None,
+        **said: Any,
+    ):
+        unknown = set(said) - {"size", "crop", "mean", "scale"}
+        if unknown:
+            raise TypeError(f"Predictor() got an unexpected keyword argument {min(unknown)!r}")
         names: list[str] = []
         for model in models or default_models():
             names += SMALL_MODELS if model == "small" else [os.fspath(model)]
-        if channels != "bgr" and any(name in SMALL for name in names):
-            raise ArgumentError(
-                f"channels={channels!r} is for networks given by --model; the small ones' order is known"
-            )
         require([name for name in names if name in PUBLISHED])
-        self.networks = {name: SMALL.get(name) or _vgg(name, channels) for name in names}
+        given = {"preparation": preparation, "channels": channels, **said}
+        meanings = one_for_each(labels, names)
+        self.networks = {
+            name: open_estimator(name, meaning, given) for name, meaning in zip(names, meanings, strict=True)
+        }
+        self._preparations = {name: network.preparation for name, network in self.networks.items()}
+        self._labels = {name: network.labels for name, network in self.networks.items()}
 
     def __call__(self, image: Image.Image) -> Prediction:
         """Ask each network about an image of mode RGB; see `numpyvgg.photo.images.load_image`."""
-        return Prediction({name: network(image) for name, network in self.networks.items()})
+        return self._prediction({name: network(image) for name, network in self.networks.items()})
 
     def faces(self, photo: Image.Image, detector: Detector | None = None) -> list[Prediction]:
         """Ask each network about each face of a photograph, turned upright and cropped; see `faces.align_faces`.
 
-        The networks of the paper get the face with its margin, the small ones without, as each was trained. Where there
-        is no face, all get the whole photograph.
+        Each network gets the face with its margin or without, as it was trained. Where there is no face, all get the
+        whole photograph.
         """
         from .faces.search import align_faces
 
         predictions = []
         for face in align_faces(photo, detector):
-            crops = face.with_margin(), face.without_margin()
-            answers = {name: net(crops[isinstance(net, SmallNetwork)]) for name, net in self.networks.items()}
-            predictions.append(Prediction(answers, face))
+            crops = {True: face.with_margin(), False: face.without_margin()}
+            answers = {name: network(crops[network.preparation.margin]) for name, network in self.networks.items()}
+            predictions.append(self._prediction(answers, face))
         return predictions
 
+    def _prediction(self, answers: dict[str, Answer], face: Face | None = None) -> Prediction:
+        return Prediction(answers, face, self._preparations, self._labels)
 
-def _vgg(name: str, channels: str) -> Callable[[Image.Image], Answer]:
-    """A VGG network as a function from an image to an answer."""
-    network = VGG.from_onnx(open_model(name))
-    return lambda image: answer(network(to_tensor(image, channels))[0])
+
+def one_for_each(labels: LabelsLike | list[LabelsLike] | None, names: list[str]) -> list[LabelsLike | None]:
+    """Labels for each network: a list has one for each, anything else is for all."""
+    if not isinstance(labels, list):
+        return [labels] * len(names)
+    if len(labels) == 1:
+        return [labels[0]] * len(names)
+    if len(labels) != len(names):
+        raise ArgumentError(f"{len(labels)} labels for {len(names)} networks: give one for all, or one for each")
+    return list(labels)
 
 
 def predict(
     image: str | os.PathLike[str] | np.ndarray | Image.Image,
     models: Sequence[str | os.PathLike[str]] | None = None,
-    channels: str = "bgr",
+    channels: str | None = None,
+    labels: LabelsLike | list[LabelsLike] | None = None,
+    **options: Any,
 ) -> Prediction:
     """Tell age and gender from a photograph of a face.
 
@@ -125,8 +169,8 @@ def predict(
         Cropped to the face.
     models : sequence of names or paths, optional
         Of the networks to ask; see `Predictor`.
-    channels : {"bgr", "rgb"}
-        See `numpyvgg.photo.images.to_tensor`.
+    channels, labels, **options
+        As for `Predictor`.
 
     Returns
     -------
@@ -136,7 +180,7 @@ def predict(
     ------
     ImageError
         The image cannot be read.
-    FetchError, ModelFormatError, UnsupportedModelError
+    FetchError, ModelFormatError, UnsupportedModelError, ArgumentError
         As `Predictor`.
 
     Examples
@@ -144,4 +188,4 @@ def predict(
     >>> print(numpyvgg.predict("photo.jpg"))  # doctest: +SKIP
     34.2 ± 6.1 years, most probable 33 (age-imdb-wiki), female (98.1%) (gender-imdb-wiki)
     """
-    return Predictor(models, channels)(load_image(image))
+    return Predictor(models, channels, labels, **options)(load_image(image))

@@ -9,16 +9,19 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..layers import softmax
 from ..photo.answers import Answer, answer
-from ..photo.images import load_image, to_tensor
+from ..photo.images import load_image
+from ..photo.tensors import tensors
 from ..vgg.layer import Layer
 from ..vgg.network import VGG
+from ..zoo.labels import UNKNOWN, Labels
+from ..zoo.preparation import DEX, Preparation
 from .gradients import backward, grad_cam
 from .occlusion import occlusion
 
@@ -129,13 +132,17 @@ class Explanation:
         What entered the network.
     channels : {"bgr", "rgb"}
         The order of `x`'s three channels.
+    pixels : ndarray, float32 [3, 224, 224]
+        `x` before anything was subtracted or multiplied: red, green and blue from 0 to 255.
     seconds : float
         One forward pass, undisturbed by looking at its layers.
     layers : list of LayerView
         The convolutions (13 in VGG-16), 5 poolings and 3 fully connected layers, in order.
     filters : ndarray [64, 3, 3, 3]
         conv1_1's weights, their channels in RGB order.
-    answer : Age, Gender or Ranking
+    answer : Answer
+    labels : Labels
+        What the classes mean.
     units : list of Unit
         fc7's, in the order of their contribution's size.
     grad_cam : ndarray [14, 14]
@@ -148,10 +155,12 @@ class Explanation:
     face: Face | None = field(repr=False)
     x: np.ndarray = field(repr=False)
     channels: str
+    pixels: np.ndarray = field(repr=False)
     seconds: float
     layers: list[LayerView] = field(repr=False)
     filters: np.ndarray = field(repr=False)
     answer: Answer
+    labels: Labels
     units: list[Unit] = field(repr=False)
     grad_cam: np.ndarray = field(repr=False)
     occlusion: np.ndarray = field(repr=False)
@@ -162,7 +171,8 @@ def explain(
     image: str | os.PathLike[str] | np.ndarray | Image.Image,
     *,
     face: Face | None = None,
-    channels: str = "bgr",
+    preparation: Preparation = DEX,
+    labels: Labels = UNKNOWN,
 ) -> Explanation:
     """Follow a photograph through a network, and ask the network what its answer rests on.
 
@@ -176,8 +186,10 @@ def explain(
     face : Face, optional
         A face found in it by `photo.faces.search.align_faces`; its crop enters the network, with its margin. Without
         one the whole photograph does.
-    channels : {"bgr", "rgb"}
-        The order that the network was trained with.
+    preparation : Preparation
+        How the network wants its images; by default as the DEX networks do.
+    labels : Labels
+        What its classes mean.
 
     Returns
     -------
@@ -188,24 +200,28 @@ def explain(
     ImageError
         The photograph cannot be read.
     ArgumentError
-        `channels` has another value, or the network takes another size.
+        The network takes another size.
     """
     photograph = load_image(image)
-    x = to_tensor(photograph if face is None else face.with_margin(), channels)
+    crop = photograph if face is None else face.with_margin()
+    x = tensors(crop, preparation)[:1]
+    plain = replace(preparation, channels="rgb", mean=(), mean_file="", scale=())
     layers, values = watch(net, x)
-    gradients = backward(net, values)
+    gradients = backward(net, values, labels)
     return Explanation(
         photograph=photograph,
         face=face if face is not None and face.found else None,
         x=x,
-        channels=channels,
+        channels=preparation.channels,
+        pixels=tensors(crop, plain)[0],
         seconds=_seconds(net, x),
         layers=layers,
-        filters=_filters(net, channels),
-        answer=answer(values["prob"][0]),
+        filters=_filters(net, preparation.channels),
+        answer=answer(values["prob"][0], labels),
+        labels=labels,
         units=_units(values["relu7"][0], gradients["relu7"][0]),
         grad_cam=grad_cam(values["relu5_3"], gradients["relu5_3"])[0],
-        occlusion=occlusion(net, x),
+        occlusion=occlusion(net, x, labels),
     )
 
 
@@ -241,6 +257,8 @@ def watch(net: VGG, x: np.ndarray) -> tuple[list[LayerView], dict[str, np.ndarra
             views.append(_view(pending[0], pending[2] + seconds, pending[1], value, receptive_field))
         elif layer.title != "prob":
             views.append(_view(layer, seconds, value, None, receptive_field))
+    if net.classes == 1:  # a regression: the number is the answer
+        values["prob"] = values["fc8"]
     values.setdefault("prob", softmax(values["fc8"], axis=1))  # a file may end with the scores
     return views, values
 

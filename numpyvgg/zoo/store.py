@@ -16,7 +16,7 @@ from ..files.cache import cache_folder, written_whole
 from ..files.caffe import read_model
 from ..files.onnx import OnnxModel
 from ..text import human_bytes
-from .registry import PUBLISHED, Published, published
+from .registry import BUNDLED, NETWORKS, PUBLISHED, Published, published
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -58,7 +58,8 @@ def record(name: str) -> Record | None:
 def find(model: str | os.PathLike[str]) -> Path:
     """The file of a network that is given by its name or its path.
 
-    A published network's file that has no record (it was put into the cache folder by hand) is verified now.
+    A bundled network is inside the package. A published network's file that has no record (it was put into the cache
+    folder by hand) is verified now.
 
     Raises
     ------
@@ -69,6 +70,8 @@ def find(model: str | os.PathLike[str]) -> Path:
         command puts that right.
     """
     name = os.fspath(model)
+    if name in BUNDLED:
+        return BUNDLED[name].path
     if name not in PUBLISHED:
         if not os.path.exists(name) and os.sep not in name and "." not in name:
             published(name)  # neither a file nor looking like one: a misspelt name
@@ -82,6 +85,37 @@ def find(model: str | os.PathLike[str]) -> Path:
 def open_model(model: str | os.PathLike[str]) -> OnnxModel:
     """Read a network that is given by its name or its path, an ONNX or a Caffe file; see `find` and `read_model`."""
     return read_model(find(model))
+
+
+def identify(model: str | os.PathLike[str], structure: str, classes: int) -> Published | None:
+    """Which network that has a name this is, or None.
+
+    Parameters
+    ----------
+    model : name or path
+    structure : str
+        What its graph was found to be: ``VGG-16``, or "".
+    classes : int
+
+    Returns
+    -------
+    Published or None
+        By its name; of a file by what it is called if its structure and its number of classes fit too, else by its
+        hash, which is taken only of a file that has a known network's size.
+    """
+    name = os.fspath(model)
+    if name in NETWORKS:
+        return NETWORKS[name]
+    path = Path(name)
+    called = os.path.basename(name)
+    for network in NETWORKS.values():
+        named = called in (network.file, *network.also_called)
+        if named and network.structure and (network.structure, network.classes) == (structure, classes):
+            return network
+    size = path.stat().st_size
+    alike = [network for network in NETWORKS.values() if (network.size, network.classes) == (size, classes)]
+    digest = sha256(path) if alike else ""
+    return next((network for network in alike if network.sha256 == digest), None)
 
 
 def require(names: list[str]) -> None:

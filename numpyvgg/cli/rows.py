@@ -1,0 +1,123 @@
+"""What `numpyvgg predict` prints of a photograph: a line for people, an object of JSON, rows of CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..errors import printable
+from ..photo.answers import Age, Answer, Value
+from ..photo.faces.search import Face
+from ..photo.predictor import Prediction
+from ..text import sparkline
+from .output import csv_line, csv_path, json_text
+
+
+class Writer(Protocol):
+    """Turns what is said of a photograph into lines of output."""
+
+    def lines(self, path: str, predictions: Sequence[Prediction]) -> Iterator[str]: ...
+
+
+class Text:
+    """One line a photograph, or a face, for people; with `top`, the most probable classes and a chart of ages too."""
+
+    def __init__(self, top: int):
+        self.top = top
+
+    def lines(self, path: str, predictions: Sequence[Prediction]) -> Iterator[str]:
+        for number, prediction in enumerate(predictions, start=1):
+            face = prediction.face
+            which = f" face {number} of {len(predictions)}," if face and face.found else ""
+            yield printable(f"{path}:{which}{f' {face}:' if face else ''} {prediction}")
+            for network, given in prediction.answers.items():
+                top = most_probable(given, self.top)
+                if top:
+                    name = prediction.labels[network].name
+                    yield printable(f"  {network}: {', '.join(f'{name(i)} {p:.1%}' for i, p in top)}")
+                if top and isinstance(given, Age):
+                    yield from (f"  {line}" for line in age_chart(given.probabilities))
+
+
+class JsonLines:
+    """One JSON object a photograph, with every probability; where faces were looked for, a list of them in it."""
+
+    def __init__(self, top: int):
+        self.top = top
+
+    def lines(self, path: str, predictions: Sequence[Prediction]) -> Iterator[str]:
+        faces = [{**_face_record(prediction.face), "answers": self._answers(prediction)} for prediction in predictions]
+        record = {"faces": faces} if predictions[0].face else faces[0]
+        yield json_text({"image": path, **record})
+
+    def _answers(self, prediction: Prediction) -> list[dict[str, Any]]:
+        return [
+            {"network": network, "preparation": str(prediction.preparations[network]), **self._answer(given)}
+            for network, given in prediction.answers.items()
+        ]
+
+    def _answer(self, given: Answer) -> dict[str, Any]:
+        record: dict[str, Any] = {"kind": given.kind}
+        record.update((key, value) for key, value in vars(given).items() if key != "probabilities")
+        if self.top:
+            record["top"] = [{"class": i, "probability": p} for i, p in most_probable(given, self.top)]
+        if not isinstance(given, Value):
+            record["probabilities"] = np.asarray(given.probabilities, np.float64).tolist()
+        return record
+
+
+class Csv:
+    """A row for each photograph, or face, and network: the columns that the kind of answer does not have are empty."""
+
+    COLUMNS = (
+        *("image", "network", "kind", "expected", "standard_deviation", "most_probable", "label", "probability"),
+        *("preparation", "value", "unit"),
+    )
+
+    def __init__(self, top: int, faces: bool):
+        self.columns = [
+            *self.COLUMNS[:1],
+            *(("face", "found", "angle", "box", "score") if faces else ()),
+            *self.COLUMNS[1:],
+            *(f"top_{i}_{what}" for i in range(1, top + 1) for what in ("class", "probability")),
+        ]
+        self.top = top
+        self._begun = False
+
+    def lines(self, path: str, predictions: Sequence[Prediction]) -> Iterator[str]:
+        if not self._begun:
+            yield csv_line(self.columns)
+            self._begun = True
+        for number, prediction in enumerate(predictions, start=1):
+            common = {"image": csv_path(path), "face": number, **_face_record(prediction.face)}
+            for network, given in prediction.answers.items():
+                preparation = str(prediction.preparations[network])
+                record = {**common, "network": csv_path(network), "preparation": preparation, "kind": given.kind}
+                record.update(vars(given))
+                for place, (i, p) in enumerate(most_probable(given, self.top), start=1):
+                    record.update({f"top_{place}_class": i, f"top_{place}_probability": p})
+                yield csv_line([record.get(column, "") for column in self.columns])
+
+
+def _face_record(face: Face | None) -> dict[str, Any]:
+    """What is said of a face; `box` are its four corners (x, y) in the photograph."""
+    if face is None:
+        return {}
+    return {"found": face.found, "angle": face.angle, "box": face.box.round(2).tolist(), "score": face.score}
+
+
+def most_probable(given: Answer, count: int) -> list[tuple[int, float]]:
+    """The `count` most probable classes with their probabilities, the first first; none of a regression."""
+    if isinstance(given, Value):
+        return []
+    p = np.asarray(given.probabilities, np.float64)
+    return [(int(i), float(p[i])) for i in np.argsort(-p, kind="stable")[:count]]
+
+
+def age_chart(probabilities: np.ndarray) -> list[str]:
+    """A bar chart of an age distribution in two lines: bars of two years each, and the years under them."""
+    pairs = np.append(probabilities, np.zeros(len(probabilities) % 2)).reshape(-1, 2).sum(axis=1)  # 0-1, 2-3, ...
+    years = "".join(f"{year:<5}" for year in range(0, len(probabilities), 10))
+    return [sparkline(pairs).rstrip(), years.rstrip()]

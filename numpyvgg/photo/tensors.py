@@ -1,0 +1,82 @@
+"""A photograph made into what a network takes, as the network's `Preparation` says."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import ArgumentError
+from ..files.caffe import read_mean
+from ..zoo.preparation import Preparation
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+def tensors(image: Image.Image, preparation: Preparation) -> np.ndarray:
+    """A photograph's views as a network takes them.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        Mode RGB, any size; see `numpyvgg.photo.images.load_image`. A face crop, where the network is about faces.
+    preparation : Preparation
+
+    Returns
+    -------
+    ndarray, float32 [V, 3, H, W]
+        V is 1, or 10 for the ten-crop view. Resized bilinearly, with the average of all pixels that fall together where
+        the image shrinks.
+
+    Raises
+    ------
+    ArgumentError, ModelFormatError
+        The mean image has another size, or cannot be read.
+    """
+    from PIL import Image
+
+    height, width = preparation.size
+    resized = image if image.size == (width, height) else image.resize((width, height), Image.Resampling.BILINEAR)
+    pixels = np.asarray(resized, np.float32)  # [height, width, RGB]
+    if preparation.channels == "bgr":
+        pixels = pixels[:, :, ::-1]
+    values = pixels.transpose(2, 0, 1)  # [3, height, width]
+    if preparation.mean_file:
+        values = values - _mean_image(preparation.mean_file, values.shape)
+    elif preparation.mean:
+        values = values - _by_channel(preparation.mean)
+    if preparation.scale:
+        values = values * _by_channel(preparation.scale)
+    return np.ascontiguousarray(_views(values, preparation))
+
+
+def _by_channel(numbers: tuple[float, ...]) -> np.ndarray:
+    return np.array(numbers, np.float32)[:, None, None]  # [3, 1, 1], or [1, 1, 1]
+
+
+def _views(values: np.ndarray, preparation: Preparation) -> np.ndarray:
+    """``[3, height, width]`` -> the middle ``[1, 3, H, W]``, or ten crops ``[10, 3, H, W]``."""
+    (height, width), (rows, columns) = preparation.size, preparation.input_size
+    down, right = height - rows, width - columns  # how far a crop can be moved
+    middle = down // 2, right // 2
+    corners = [(0, 0), (0, right), (down, 0), (down, right)]
+    places = [middle] if preparation.views == "centre" else [*corners, middle]
+    views = [values[:, top : top + rows, left : left + columns] for top, left in places]
+    if preparation.views == "ten-crop":
+        views += [view[:, :, ::-1] for view in views]
+    return np.stack(views)
+
+
+def _mean_image(path: str, shape: tuple[int, ...]) -> np.ndarray:
+    mean = _read_mean(path)
+    if mean.shape != shape:
+        raise ArgumentError(f"{path}: a mean image of {list(mean.shape)} for images of {list(shape)}; give --size")
+    return mean
+
+
+@lru_cache(maxsize=8)
+def _read_mean(path: str) -> np.ndarray:
+    """A mean image, ``[3, height, width]`` in BGR order; read once."""
+    return read_mean(path).astype(np.float32)
