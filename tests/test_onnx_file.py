@@ -233,49 +233,61 @@ def test_a_path_bytes_and_a_model_proto_give_the_same_model(tmp_path):
 
 
 def small_model() -> bytes:
-    tensors = [numpy_helper.from_array(sample("FLOAT", (4, 8)), f"t{i}") for i in range(12)]
+    tensors = [numpy_helper.from_array(sample("FLOAT", (4, 8)), f"t{i}") for i in range(4)]
     return model_with(*tensors).SerializeToString()
 
 
-def test_a_file_cut_off_anywhere_is_a_format_error_that_names_it(tmp_path):
+def test_a_file_cut_off_at_any_byte_is_a_format_error_that_names_it(tmp_path):
     whole, path = small_model(), tmp_path / "cut.onnx"
-    for length in range(0, len(whole), 64):
+    for length in range(len(whole)):
         path.write_bytes(whole[:length])
         with pytest.raises(ModelFormatError, match=r"cut\.onnx: "):
             read_onnx(path)
+    path.write_bytes(whole)
+    assert len(read_onnx(path).initializers) == 4
 
 
 HUGE = 2**62
-TENSOR_FIELDS = integer_field(2, 1) + bytes_field(8, "bad")  # FLOAT, named
+NAME, FLOAT = bytes_field(8, "bad"), integer_field(2, TensorProto.FLOAT)
+#: What is wrong with a tensor -> (its fields, why it is refused)
 BAD_TENSORS = {
-    "a shape beyond its data": integer_field(1, 3) + bytes_field(9, bytes(8)),
-    "data beyond its shape": integer_field(1, 1) + bytes_field(9, bytes(8)),
-    "a negative dimension": integer_field(1, -1) + bytes_field(9, bytes(4)),
-    "huge dimensions": integer_field(1, HUGE) + integer_field(1, HUGE) + bytes_field(9, bytes(4)),
-    "huge dimensions that overflow to 0": integer_field(1, 2**32) + integer_field(1, 2**32) + bytes_field(9, b""),
-    "no data": integer_field(1, 3),
-    "floats of 3 bytes": integer_field(1, 1) + bytes_field(4, bytes(3)),
-    "a length past the end": integer_field(1, 1) + length_prefix(9, HUGE),
-    "a number where bytes belong": integer_field(9, 5),
-    "bytes where a number belongs": bytes_field(2, b"float"),
-    "text that is not UTF-8": bytes_field(8, b"\xff\xfe"),
-    "an endless varint": integer_field(1, 1) + b"\x08" + b"\xff" * 20,
-    "an endless packed varint": bytes_field(1, b"\xff" * 20),
-    "a packed varint that is cut off": bytes_field(1, b"\xff"),
-    "a group that does not end": varint(99 << 3 | 3),
-    "a group that ends twice": varint(99 << 3 | 4),
-    "a wire type that does not exist": varint(99 << 3 | 7) + bytes(9),
-    "field number 0": b"\x00\x00",
-    "a segment": bytes_field(3, b""),
-}
+    "a shape beyond its data": (FLOAT + integer_field(1, 3) + bytes_field(9, bytes(8)), "takes 12 bytes.* holds 8"),
+    "data beyond its shape": (FLOAT + integer_field(1, 1) + bytes_field(9, bytes(8)), "takes 4 bytes.* holds 8"),
+    "more numbers than its shape": (FLOAT + integer_field(1, 1) + bytes_field(4, bytes(8)), "takes 1 numbers"),
+    "a negative dimension": (FLOAT + integer_field(1, -1) + bytes_field(9, bytes(4)), "negative dimension"),
+    "two negative dimensions": (FLOAT + 2 * integer_field(1, -1) + bytes_field(9, bytes(4)), "negative dimension"),
+    "huge dimensions": (FLOAT + 2 * integer_field(1, HUGE) + bytes_field(9, bytes(4)), "beyond what a machine"),
+    "dimensions whose product overflows to 0": (
+        FLOAT + 2 * integer_field(1, 2**32) + bytes_field(9, b""), "beyond what a machine"),
+    "more dimensions than an array has": (FLOAT + 65 * integer_field(1, 1) + bytes_field(9, bytes(4)), "65 dimensions"),
+    "no data": (FLOAT + integer_field(1, 3), "takes 3 numbers, but float_data holds 0"),
+    "floats of 3 bytes": (FLOAT + integer_field(1, 1) + bytes_field(4, bytes(3)), "3 bytes, no multiple of 4"),
+    "half a complex number": (
+        integer_field(2, TensorProto.COMPLEX64) + integer_field(1, 1) + bytes_field(4, bytes(4)), "takes 1 numbers"),
+    "a length past the end": (FLOAT + integer_field(1, 1) + length_prefix(9, HUGE), "only 0 are left"),
+    "a number where bytes belong": (FLOAT + integer_field(9, 5), "field 9 is a varint where"),
+    "bytes where a number belongs": (bytes_field(2, b"float"), "field 2 is a length and bytes where a varint"),
+    "text that is not UTF-8": (FLOAT + bytes_field(8, b"\xff\xfe"), "field 8 is not UTF-8"),
+    "strings as raw_data": (
+        integer_field(2, TensorProto.STRING) + integer_field(1, 1) + bytes_field(9, b"text"), "strings cannot be"),
+    "an endless varint": (FLOAT + b"\x08" + b"\xff" * 20, "varint of more than 10 bytes"),
+    "an endless packed varint": (FLOAT + bytes_field(1, b"\xff" * 20 + b"\x01"), "varint of more than 10 bytes"),
+    "a packed varint that is cut off": (FLOAT + bytes_field(1, b"\xff"), "a number runs past the end"),
+    "a group that does not end": (varint(99 << 3 | 3), "the group of field 99 does not end"),
+    "a group that ends twice": (varint(99 << 3 | 4), "field 99 has wire type 4"),
+    "a group that another one ends": (varint(99 << 3 | 3) + varint(98 << 3 | 4), "field 98 has wire type 4"),
+    "a wire type that does not exist": (varint(99 << 3 | 7) + bytes(9), "field 99 has wire type 7"),
+    "field number 0": (b"\x00\x00", "field number 0, which does not exist"),
+    "a segment": (FLOAT + bytes_field(3, b""), "a segment of a larger tensor"),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("fields", BAD_TENSORS.values(), ids=BAD_TENSORS.keys())
-def test_a_bad_tensor_is_a_format_error_and_allocates_nothing(fields):
-    wire = graph_of(bytes_field(5, TENSOR_FIELDS + fields))
+@pytest.mark.parametrize(("fields", "reason"), BAD_TENSORS.values(), ids=BAD_TENSORS.keys())
+def test_a_bad_tensor_is_a_format_error_and_allocates_nothing(fields, reason):
+    wire = graph_of(bytes_field(5, NAME + fields))
     tracemalloc.start()
     try:
-        with pytest.raises(ModelFormatError, match=r"<bytes>: .*in ModelProto\.graph\.initializer\[0\]"):
+        with pytest.raises(ModelFormatError, match=rf"<bytes>: .*in ModelProto\.graph\.initializer\[0\].*{reason}"):
             read_onnx(wire)
         assert tracemalloc.get_traced_memory()[1] < 200_000
     finally:
@@ -370,35 +382,80 @@ def relocate(path: Path, **entries: str) -> None:
     path.write_bytes(proto.SerializeToString())
 
 
-@pytest.mark.parametrize(
-    "entries",
-    [
-        {"location": "../secret"},
-        {"location": "sub/../../secret"},
-        {"location": "/etc/passwd"},
-        {"location": ""},
-        {"location": "."},
-        {"location": "missing"},
-        {"location": "link"},
-        {"location": "linked/secret"},
-        {"location": "hard"},
-        {"location": "nul\0"},
-        {"offset": "-4"},
-        {"offset": "1e3"},
-        {"offset": str(2**70)},
-        {"length": str(2**62)},
-        {"length": "8"},
-    ],
-    ids=str,
-)
-def test_external_data_cannot_leave_the_folder_or_the_file(external, entries):
-    secret = external.parent.parent / "secret"
-    secret.write_bytes(bytes(10**6))
-    (external.parent / "link").symlink_to(secret)
-    (external.parent / "linked").symlink_to(external.parent.parent)
-    os.link(secret, external.parent / "hard")
+@pytest.fixture
+def secret(external) -> Path:
+    """A file that the model may not read, of which fc6_W could be made: exactly as long."""
+    path = external.parent.parent / "secret"
+    path.write_bytes(np.arange(256 * 1568, dtype="<f4").tobytes())
+    return path
+
+
+def make_nothing(secret: Path, folder: Path) -> None:
+    """The attack is in the location alone."""
+
+
+#: An attack -> (location, what it needs in the model's folder, why it is refused)
+ATTACKS = {
+    "the folder above": ("../secret", make_nothing, "plain path inside"),
+    "the folder above, by way of one inside": (
+        "sub/../../secret", lambda secret, folder: (folder / "sub").mkdir(), "plain path inside"),
+    "a symbolic link": (
+        "link", lambda secret, folder: (folder / "link").symlink_to(secret), "a symbolic link, to .*secret"),
+    "a relative symbolic link": (
+        "link", lambda secret, folder: (folder / "link").symlink_to("../secret"), "a symbolic link, to .*secret"),
+    "a folder that is a symbolic link": (
+        "sub/secret", lambda secret, folder: (folder / "sub").symlink_to(".."), "behind, a symbolic link, to .*secret"),
+    "a hard link": ("hard", lambda secret, folder: os.link(secret, folder / "hard"), "a plain file with one name"),
+    "a name with a NUL": ("../secret\0", make_nothing, "plain path inside"),
+    "no name": ("", make_nothing, "plain path inside"),
+    "the folder itself": (".", make_nothing, "plain path inside"),
+    "a folder": ("sub", lambda secret, folder: (folder / "sub").mkdir(), "a folder, not a file"),
+    "a pipe that nobody writes to": ("pipe", lambda secret, folder: os.mkfifo(folder / "pipe"), "a pipe, not a file"),
+    "a file that is not there": ("missing", make_nothing, "No such file"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("location", "prepare", "reason"), ATTACKS.values(), ids=ATTACKS.keys())
+def test_external_data_cannot_leave_the_models_folder(location, prepare, reason, external, secret):
+    prepare(secret, external.parent)
+    relocate(external, location=location, offset="0")
+    with pytest.raises(ModelFormatError, match=rf"net\.onnx: .*in .*'fc6_W'.*: external data .*{reason}"):
+        read_onnx(external)
+
+
+def test_external_data_cannot_be_named_by_an_absolute_path(external, secret):
+    relocate(external, location=str(secret), offset="0")
+    with pytest.raises(ModelFormatError, match=r"net\.onnx: .*in .*'fc6_W'.*: external data .*plain path inside"):
+        read_onnx(external)
+
+
+@pytest.mark.parametrize("location", ["copy", "sub/copy", "./copy"])
+def test_the_same_file_inside_the_models_folder_is_read(location, external, secret):
+    """So none of the attacks above fails for its length, its offset or its model."""
+    copy = external.parent / location
+    copy.parent.mkdir(exist_ok=True)
+    copy.write_bytes(secret.read_bytes())
+    relocate(external, location=location, offset="0")
+    weight = read_onnx(external).initializers["fc6_W"]
+    np.testing.assert_array_equal(weight.ravel(), np.arange(256 * 1568, dtype=np.float32))
+
+
+#: Where in the file -> (entries of external data, why they are refused)
+PLACES = {
+    "before the beginning": ({"offset": "-4"}, "offset '-4', which is no byte count"),
+    "a float": ({"offset": "1e3"}, "offset '1e3', which is no byte count"),
+    "digits of another script": ({"offset": "\u0663"}, "which is no byte count"),
+    "beyond 64 bits": ({"offset": str(2**70)}, "which is no byte count"),
+    "beyond the end": ({"offset": "10000000", "length": "0"}, "ends at byte 10000000 of .*, which has"),
+    "longer than the file": ({"length": str(2**62)}, "ends at byte .* of .*, which has"),
+    "shorter than the shape": ({"length": "8"}, "takes 1605632 bytes, but external:net.onnx.data holds 8"),
+}
+
+
+@pytest.mark.parametrize(("entries", "reason"), PLACES.values(), ids=PLACES.keys())
+def test_external_data_cannot_leave_its_file(entries, reason, external):
     relocate(external, **entries)
-    with pytest.raises(ModelFormatError, match=r"net\.onnx: .*in .*fc6_W"):
+    with pytest.raises(ModelFormatError, match=rf"net\.onnx: .*in .*'fc6_W'.*: .*{reason}"):
         read_onnx(external)
 
 
