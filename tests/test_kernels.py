@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import os
 import re
@@ -32,7 +33,7 @@ from numpyvgg.kernels.threads import (
     one_blas_thread,
 )
 from numpyvgg.layers import conv2d, linear, max_pool, relu
-from numpyvgg.parity.winograd import transforms
+from numpyvgg.parity import winograd as parity_winograd
 
 
 def random_layer(seed, n, channels, filters, height, width, kernel=(3, 3), group=1):
@@ -152,11 +153,109 @@ def test_winograds_matrices_are_an_identity_in_exact_arithmetic():
     np.testing.assert_allclose(y, np.correlate(pixels, taps), atol=1e-12)
 
 
+@pytest.mark.parametrize("points", [winograd.POINTS, parity_winograd.POINTS[4], parity_winograd.POINTS[6]], ids=str)
+def test_winograds_matrices_are_those_of_an_inverted_vandermonde_matrix(points, monkeypatch):
+    """parity makes them so; rows of G and of B^T may be scaled against each other."""
+    m = len(points) - 1
+    monkeypatch.setitem(parity_winograd.POINTS, m, points)
+    for_parity = parity_winograd.transforms(m)
+    (a_t, g, b_t), (their_a_t, their_g, their_b_t) = winograd.transforms(points), for_parity
+    np.testing.assert_array_equal(a_t, their_a_t)
+    ours, theirs = (rows[:, :, None] * columns[:, None] for rows, columns in ((g, b_t), (their_g, their_b_t)))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+class InTurn:
+    """Two workers of whom the test says when each works."""
+
+    threads = 2
+
+    def __init__(self, run):
+        self.run = run
+
+
+class Watched(np.ndarray):
+    """A bias that tells when it is read: once for each panel of filters."""
+
+    def __getitem__(self, filters):
+        self.reads.append(threading.get_ident())
+        self.on_read(len(self.reads))
+        return np.asarray(self)[filters]
+
+
+def watched_layer(on_read):
+    """A layer of one strip and four panels."""
+    x, weight, bias = random_layer(8, 1, 16, 256, 16, 16)
+    conv = Kernels("winograd", threads=1).prepare_conv(weight, bias, pads=(1, 1, 1, 1))
+    wanted = winograd.convolve(x, conv, True, False, Workers(1), Scratch())
+    watched = bias.view(Watched)
+    watched.reads, watched.on_read = [], on_read
+    return x, dataclasses.replace(conv, bias=watched), wanted
+
+
+def test_a_thread_without_a_strip_helps_with_anothers_panels():
+    tasks = []
+
+    def on_read(number):
+        if number == 1:  # the first thread is at its first panel: let the second do all it can
+            helper = threading.Thread(target=tasks[0], args=(1,))
+            helper.start()
+            helper.join()
+
+    def run(task, count):
+        assert count == 2
+        tasks.append(task)
+        task(0)
+
+    x, conv, wanted = watched_layer(on_read)
+    got = winograd.convolve(x, conv, True, False, InTurn(run), Scratch())
+    assert got.tobytes() == wanted.tobytes()
+    first, *others = conv.bias.reads
+    assert len(others) == 3  # each panel once
+    assert first not in others
+
+
+def test_a_thread_is_not_called_to_help_with_the_last_panel_alone():
+    tasks = []
+
+    def on_read(number):
+        if number == 3:
+            helper = threading.Thread(target=tasks[0], args=(1,))
+            helper.start()
+            helper.join()
+
+    def run(task, count):
+        tasks.append(task)
+        task(0)
+
+    x, conv, wanted = watched_layer(on_read)
+    assert winograd.convolve(x, conv, True, False, InTurn(run), Scratch()).tobytes() == wanted.tobytes()
+    assert len(conv.bias.reads) == 4
+    assert len(set(conv.bias.reads)) == 1
+
+
+def test_when_a_thread_fails_the_others_stop():
+    def on_read(number):
+        if number == 1:
+            raise KeyboardInterrupt
+
+    def run(task, count):
+        with pytest.raises(KeyboardInterrupt):
+            task(0)
+        task(1)  # finds nothing left to do
+        raise KeyboardInterrupt
+
+    x, conv, _ = watched_layer(on_read)
+    with pytest.raises(KeyboardInterrupt):
+        winograd.convolve(x, conv, True, False, InTurn(run), Scratch())
+    assert len(conv.bias.reads) == 1
+
+
 def test_winograds_points_need_no_rounding_and_amplify_that_of_the_sums_less_than_half_as_much_as_the_usual_ones():
     def amplification(a_t: np.ndarray, g: np.ndarray, b_t: np.ndarray) -> float:
         return float((np.square(a_t).sum(0) * np.square(g).sum(1) * np.square(b_t).sum(1)).sum())
 
-    usual = transforms(4)  # 0, 1, -1, 2, -2 and infinity
+    usual = parity_winograd.transforms(4)  # 0, 1, -1, 2, -2 and infinity
     assert amplification(winograd.A_T, winograd.G, winograd.B_T) < amplification(*usual) / 2
     for exact in (winograd.A_T, winograd.B_T):
         assert (exact.astype(np.float32) == exact).all()
@@ -214,6 +313,29 @@ def test_an_output_serves_as_the_next_input_however_it_is_handed_on(conv):
         assert ops.conv2d(y, following).tobytes() == wanted.tobytes()
         shifted = ops.conv2d(y[:, :, 1:, :-1], following)
         assert shifted.tobytes() == ops.conv2d(np.array(y)[:, :, 1:, :-1], following).tobytes()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    conv=st.sampled_from(["im2col", "winograd"]),
+    pads=st.tuples(*[st.integers(0, 4)] * 4),
+    strides=st.sampled_from([(1, 1), (1, 1), (2, 1), (3, 2)]),
+    size=st.tuples(st.integers(3, 16), st.integers(3, 16)),
+)
+def test_an_output_is_the_next_input_under_any_padding(conv, pads, strides, size):
+    """Its memory has a border of one pixel: padding within that is there already, and wider has to be made."""
+    x, weight, bias = random_layer(6, 2, 16, 16, *size)
+    ops = Kernels(conv, threads=2)
+    y = ops.conv_relu(x, ops.prepare_conv(weight, bias, pads=(1, 1, 1, 1)))
+    plain = np.array(y, order="C", subok=False)
+    following = ops.prepare_conv(weight, bias, strides=strides, pads=pads)
+    got = ops.conv2d(y, following)
+    wanted = conv2d(*(array.astype(np.float64) for array in (plain, weight, bias)), strides=strides, pads=pads)
+    factor = 64 if following.method.startswith("Winograd") else 8
+    limit = bound(plain, weight, strides=strides, pads=pads)
+    assert got.shape == wanted.shape
+    assert (abs(got - wanted) <= factor * (limit.max() + 1e-6)).all()
+    assert got.tobytes() == ops.conv2d(plain, following).tobytes()
 
 
 def test_shapes_that_winograd_does_not_serve_run_by_im2col_and_say_so():

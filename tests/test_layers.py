@@ -146,6 +146,15 @@ def test_softmax_follows_both_rules_of_onnx_runtime(shape, seed, scale):
         np.testing.assert_allclose(softmax_flattened(x, axis), flattened, rtol=1e-5, atol=1e-7)
 
 
+def test_windows_that_say_nothing_else_move_by_one_pixel_without_padding_as_in_onnx_runtime():
+    x, weight = normal(0, 2, 3, 7, 9), normal(1, 4, 3, 2, 3)
+    np.testing.assert_array_equal(max_pool(x, (2, 3)), runtime("MaxPool", x, kernel_shape=(2, 3)))
+    np.testing.assert_allclose(conv2d(x, weight), runtime("Conv", x, weight), rtol=1e-5, atol=1e-5)
+    columns = weight.reshape(4, -1) @ im2col(x, (2, 3))
+    np.testing.assert_allclose(columns.reshape(2, 4, 6, 7), runtime("Conv", x, weight), rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(softmax(x), softmax(x, axis=3))
+
+
 def test_relu_equals_onnx_runtime_to_the_last_bit():
     x = np.concatenate([normal(0, 1000), np.float32([0.0, -0.0, np.inf, -np.inf])])
     np.testing.assert_array_equal(relu(x), runtime("Relu", x))

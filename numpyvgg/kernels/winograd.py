@@ -47,23 +47,27 @@ SMALL = 10**6  # m * n * k of a product that OpenBLAS computes straight from its
 STRIP = 49 * 512  # tiles times channels of a strip: VGG's conv4_2 is one
 
 
-def _matrices() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A^T [4, 6], G [6, 3] and B^T [6, 6] of Cook and Toom for `POINTS`.
+def transforms(points: Sequence[float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A^T [m, a], G [a, 3] and B^T [a, a] of Cook and Toom for F(m, 3), from a = m + 2 points; the last is infinity.
 
-    `numpyvgg.parity.winograd.transforms` makes the same by another way, so that one can be held to the other.
+    Parameters
+    ----------
+    points : sequence of float
+        The others.
     """
-    a_t = np.hstack([np.vander(POINTS, 4, increasing=True).T, np.eye(4)[:, 3:]])
-    g = np.vstack([np.vander(POINTS, 3, increasing=True), np.eye(3)[2:]])
-    b_t = np.zeros((6, 6))
-    b_t[5] = np.poly(POINTS)[::-1]  # coefficients of the polynomial that is zero at the points, lowest first
-    for k, point in enumerate(POINTS):
-        others = np.delete(POINTS, k)
-        b_t[k, :5] = np.poly(others)[::-1]
+    m = len(points) - 1
+    a_t = np.hstack([np.vander(points, m, increasing=True).T, np.eye(m)[:, -1:]])
+    g = np.vstack([np.vander(points, 3, increasing=True), np.eye(3)[2:]])
+    b_t = np.zeros((m + 2, m + 2))
+    b_t[-1] = np.poly(points)[::-1]  # coefficients of the polynomial that is zero at the points, lowest first
+    for k, point in enumerate(points):
+        others = np.delete(points, k)
+        b_t[k, :-1] = np.poly(others)[::-1]
         g[k] /= np.prod(point - others)
     return a_t, g, b_t
 
 
-A_T, G, B_T = _matrices()
+A_T, G, B_T = transforms(POINTS)
 
 
 @dataclass(frozen=True)
