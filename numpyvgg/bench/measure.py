@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -26,6 +26,8 @@ from typing import Any
 from ..errors import ArgumentError
 
 PINNING = ("OPENBLAS_", "MKL_", "OMP_", "GOTO_", "BLIS_", "VECLIB_", "NVPL_", "KMP_")
+#: kernels in float32 differ by some 1e-5 of a probability here (docs/speed.md); in tf32, bf16 or fp16 by 1e-3 and more
+REDUCED = 2e-4
 WORKER = Path(__file__).with_name("worker.py")
 
 
@@ -47,6 +49,8 @@ SYSTEMS = (
     System("onnxruntime, initializers not inputs", "onnxruntime", "onnxruntime", "onnxruntime", plain=True),
     System("openvino f32", "openvino", "openvino", "openvino"),
     System("opencv dnn", "opencv", "opencv-python-headless", "cv2", plain=True),
+    System("ncnn", "ncnn", "ncnn", "ncnn"),
+    System("mnn", "mnn", "MNN", "MNN"),
     System("pytorch", "pytorch", "torch", "torch"),
     System("onnx.reference", "onnx_reference", "onnx", "onnx"),
 )
@@ -97,7 +101,7 @@ class Worker:
     def _read(self) -> Any:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            if line.startswith(("{", "[")):
+            with suppress(ValueError):  # what a system prints of its own
                 return json.loads(line)
         return None
 
@@ -172,7 +176,8 @@ def measure(
     -------
     dict
         ``machine`` and, under ``systems``, a record of each: ``load``, ``cold`` (process start to answer) in seconds,
-        ``peak`` in bytes, and for each batch size the seconds an image of every counted run.
+        ``peak`` in bytes, ``answer`` (probabilities of one image of noise), and for each batch size the seconds an
+        image of every counted run.
     """
     records: dict[str, Any] = {system.name: {"version": _version(system.package)} for system in systems}
     with tempfile.TemporaryDirectory() as folder:
@@ -191,6 +196,7 @@ def measure(
                     record.setdefault("cold", []).append(worker.cold)
                     record.setdefault("load", []).append(worker.first["load"])
                     record["peak"] = max(worker.first["peak"], record.get("peak", 0))
+                    record["answer"] = worker.first["answer"]
                 record["blas"] = worker.close().get("blas", "")
         for batch in batches:
             if batch > 1 and peers:
@@ -252,11 +258,33 @@ def machine() -> dict[str, Any]:
     }
 
 
+def _off_by(answer: list[float] | None, reference: list[float] | None) -> str:
+    if not answer or not reference:
+        return ""
+    far = max(abs(theirs - ours) / ours for theirs, ours in zip(answer, reference, strict=True) if ours > 1e-6)
+    return f"{far:.0e}" + (": reduced precision" if far > REDUCED else "")
+
+
 def rows(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """The result as a table: a header and a row for each system; ratios are of one warm image to ours."""
+    """The result as a table: a header and a row for each system.
+
+    Ratios are of one warm image to ours; "off by" is the largest relative difference of a probability to ours by
+    im2col (or whatever is there of ours). More than `REDUCED` is no float32 any more, whatever the system was asked.
+    """
     systems = result["systems"]
     ours = next((r["batch 1"] for name, r in systems.items() if name == "numpyvgg winograd" and r.get("batch 1")), None)
-    header = ["system", "load s", "cold s", "peak MB", "1 image ms", "quartiles", "to winograd", "batch of 16, ms each"]
+    reference = next((r["answer"] for name, r in systems.items() if "numpyvgg" in name and "answer" in r), None)
+    header = [
+        "system",
+        "load s",
+        "cold s",
+        "peak MB",
+        "1 image ms",
+        "quartiles",
+        "to winograd",
+        "batch of 16, ms each",
+        "off by",
+    ]
     table = []
     for name, record in systems.items():
         one, many = record.get("batch 1"), record.get("batch 16")
@@ -270,6 +298,7 @@ def rows(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
                 " .. ".join(f"{q * 1e3:.0f}" for q in statistics.quantiles(one, n=4)[::2]) if one and one[1:] else "",
                 f"{statistics.median(one) / statistics.median(ours):.2f}" if one and ours else "",
                 f"{statistics.median(many) * 1e3:.1f}" if many else "",
+                _off_by(record.get("answer"), reference),
             ]
         )
     return header, table

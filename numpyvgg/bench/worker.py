@@ -7,14 +7,19 @@ seconds that each took, and at the end its peak memory. The peers are used as th
 threads as asked for; nothing of this package is loaded beside them.
 """
 
+from __future__ import annotations
+
 import json
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 if __name__ == "__main__":
     del sys.path[0]  # this folder, whose modules are the package's, not a program's
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Run = Callable[[Any], Any]
 
@@ -91,6 +96,100 @@ def pytorch(path: str, threads: int) -> Run:
             steps.append(torch.nn.ReLU() if layer.op_type == "Relu" else torch.nn.MaxPool2d(2, 2))
     net = torch.nn.Sequential(*steps).eval()
     return lambda x: net(torch.from_numpy(x)).numpy()
+
+
+def ncnn(path: str, threads: int) -> Run:
+    """ncnn in full precision, from a network written down in its own two files."""
+    import tempfile
+    from pathlib import Path
+
+    import ncnn
+    import numpy as np
+
+    net = ncnn.Net()
+    options = net.opt
+    options.num_threads = threads
+    options.use_fp16_packed = options.use_fp16_storage = options.use_fp16_arithmetic = False
+    options.use_bf16_storage = False
+    with tempfile.TemporaryDirectory() as folder:
+        param, weights = Path(folder, "net.param"), Path(folder, "net.bin")
+        _write_for_ncnn(path, param, weights)
+        net.load_param(str(param))
+        net.load_model(str(weights))
+
+    def run(x: Any) -> Any:
+        answers = []
+        for image in x:  # it knows no batches
+            extractor = net.create_extractor()
+            extractor.input("input", ncnn.Mat(image))
+            answers.append(np.array(extractor.extract("output")[1]))
+        return np.stack(answers)
+
+    return run
+
+
+def _write_for_ncnn(path: str, param: Path, weights: Path) -> None:
+    """A line a layer, ``kind name inputs outputs ...``, and its weights as float32 behind four zero bytes, and bias."""
+    import numpy as np
+
+    from numpyvgg.files.onnx import read_onnx
+    from numpyvgg.vgg.recognise import recognise
+
+    layers = recognise(read_onnx(path))[0]
+    lines, top = ["Input input 0 1 input"], "input"
+    with weights.open("wb") as file:
+        for layer in layers:
+            blob = "output" if layer is layers[-1] else layer.title
+            size = int(np.prod(layer.weight_shape))
+            what = {
+                "conv": f"Convolution {{}} 0={layer.output_shape[0]} 1=3 4=1 5=1 6={size}",
+                "relu": "ReLU {}",
+                "pool": "Pooling {} 0=0 1=2 2=2",
+                "fc": f"InnerProduct {{}} 0={layer.output_shape[0]} 1=1 2={size}",
+                "prob": "Softmax {} 0=0",
+            }[layer.kind]
+            lines.append(what.format(f"{layer.title} 1 1 {top} {blob}"))
+            if layer.load is not None:
+                weight, bias = layer.load()
+                file.write(bytes(4))
+                for array in (weight, bias):
+                    array.astype("<f4", copy=False).tofile(file)
+            top = blob
+    param.write_text("\n".join(["7767517", f"{len(lines)} {len(lines)}", *lines, ""]))
+
+
+def mnn(path: str, threads: int) -> Run:
+    """MNN with its highest precision, from a file that its own converter makes."""
+    import os
+    import tempfile
+
+    import _tools
+    import MNN
+    import numpy as np
+
+    folder = tempfile.mkdtemp()
+    converted = os.path.join(folder, "net.mnn")
+    _tools.mnnconvert(["mnnconvert", "-f", "ONNX", "--modelFile", path, "--MNNModel", converted, "--bizCode", "bench"])
+    interpreter = MNN.Interpreter(converted)
+    os.unlink(converted)
+    os.rmdir(folder)
+    session = interpreter.createSession({"numThread": threads, "precision": "high", "backend": "CPU"})
+    source = interpreter.getSessionInput(session)
+
+    def run(x: Any) -> Any:
+        if tuple(source.getShape()) != x.shape:
+            interpreter.resizeTensor(source, x.shape)
+            interpreter.resizeSession(session)
+        images = MNN.Tensor(x.shape, MNN.Halide_Type_Float, x, MNN.Tensor_DimensionType_Caffe)
+        source.copyFrom(images)
+        interpreter.runSession(session)
+        output = interpreter.getSessionOutput(session)
+        answer = np.empty(output.getShape(), np.float32)
+        host = MNN.Tensor(output.getShape(), MNN.Halide_Type_Float, answer, MNN.Tensor_DimensionType_Caffe)
+        output.copyToHostTensor(host)
+        return np.array(host.getNumpyData(), np.float32).reshape(output.getShape())
+
+    return run
 
 
 def onnx_reference(path: str, threads: int) -> Run:

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     kernels = {record["blas"] for record in result["systems"].values() if record["blas"]}
     print(f"Python {machine['python']}, NumPy {machine['numpy']}; BLAS: {'; '.join(sorted(kernels))}")
     header, lines = rows(result)
-    print(table(header, lines, "<>>>>>>>"))
+    print(table(header, lines, "<>>>>>>><"))
     if args.json:
         with written("--json", args.json) as file:
             file.write(json_text(result, indent=1).encode())
