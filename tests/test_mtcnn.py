@@ -18,7 +18,7 @@ from numpyvgg.photo.faces.area import Picture
 from numpyvgg.photo.faces.geometry import from_landmarks, turn
 from numpyvgg.photo.faces.mtcnn import MtcnnDetector, squares, suppress
 from numpyvgg.photo.images import load_image
-from numpyvgg.photo.small import models_folder
+from numpyvgg.zoo import models_folder
 
 PORTRAIT = Path(numpyvgg.__file__).parent / "data" / "eileen_collins.jpg"
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...session import InferenceSession
-from ..small import models_folder
+from ...zoo import models_folder
 from .area import Picture
 
 #: side of what each network looks at, in pixels, and the distance between two windows of P-Net
