@@ -27,7 +27,9 @@ with warnings.catch_warnings():
     import onnx.backend.test
     from onnx.backend.test.loader import load_model_tests
 
-    NODE_CASES = {case.name: case.model for case in load_model_tests(kind="node")}
+    NODES = list(load_model_tests(kind="node"))
+    NODE_CASES = {case.name: case.model for case in NODES}
+    CASE_DATA = {case.name: case.data_sets for case in NODES}
     #: networks that PyTorch exported in its first years: operator sets 6 to 9, where older meanings hold
     OLD_CASES = {
         (kind, case.name): onnx.load(Path(case.model_dir, "model.onnx"))
@@ -117,6 +119,13 @@ class NumpyBackend(Backend):
         return device == "CPU"
 
 
+#: Where ONNX Runtime and the specification's own cases disagree, a drop-in goes with ONNX Runtime.
+AS_ONNXRUNTIME = {
+    "test_resize_downsample_scales_linear_align_corners": "length_resized is a whole number in ONNX Runtime",
+    "test_resize_downsample_scales_cubic_align_corners": "length_resized is a whole number in ONNX Runtime",
+}
+
+
 def reason_to_exclude(model):
     """Why a node case is not for this package; None where it is."""
     opset = max([entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")], default=0)
@@ -138,7 +147,7 @@ def reason_to_exclude(model):
     return None
 
 
-EXCLUDED = {name: reason for name, model in NODE_CASES.items() if (reason := reason_to_exclude(model))}
+EXCLUDED = {name: reason for name, model in NODE_CASES.items() if (reason := reason_to_exclude(model))} | AS_ONNXRUNTIME
 OLD_EXCLUDED = {case: reason for case, model in OLD_CASES.items() if (reason := reason_to_exclude(model))}
 RUN = [name for name in NODE_CASES if name not in EXCLUDED]
 
@@ -159,7 +168,9 @@ def held_to_its_rule(monkeypatch):
         results = run(self, *arrays)
         for fact, result in zip(said, results if isinstance(results, tuple) else (results,), strict=True):
             assert fact.dtype in (result.dtype.name, None)
-            assert fact.shape in (result.shape, None)
+            shape = result.shape if fact.shape is None else fact.shape
+            assert len(shape) == result.ndim
+            assert all(said in (size, None) for said, size in zip(shape, result.shape, strict=True))
         return results
 
     monkeypatch.setattr(Operator, "__call__", checked)
@@ -197,6 +208,15 @@ def test_the_light_squeezenet_up_to_its_scores():
     (expected,) = onnxruntime.InferenceSession(model.SerializeToString()).run([scores], {name: x})
     (ours,) = InferenceSession(path).run([scores], {name: x})
     np.testing.assert_allclose(ours, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", AS_ONNXRUNTIME)
+def test_a_case_that_onnxruntime_answers_otherwise_is_answered_as_there(name):
+    model = NODE_CASES[name]
+    (inputs, _), *_ = CASE_DATA[name]
+    feed = dict(zip([value.name for value in model.graph.input], inputs, strict=True))
+    theirs = onnxruntime.InferenceSession(model.SerializeToString()).run(None, feed)
+    np.testing.assert_allclose(InferenceSession(model).run(None, feed)[0], theirs[0], rtol=1e-5)
 
 
 def test_every_case_is_run_or_has_its_reason(capsys):
@@ -240,7 +260,12 @@ def test_the_table_says_of_inputs_outputs_and_types_what_the_specification_says(
         assert len(slots) == len(widest)
         for slot, (types, _) in zip(slots, specified(newest, side), strict=False):
             # "number" stands for a few lists of the specification that leave out small integers here and there.
-            assert types & set(slot.types) == set(slot.types) or slot.word.rstrip("23") in ("number", "any", "pooled")
+            assert types & set(slot.types) == set(slot.types) or slot.word.rstrip("23") in (
+                "number",
+                "any",
+                "ordered",
+                "pooled",
+            )
             assert types & set(SIGNATURES["Size"].inputs[0].types) <= set(slot.types)
     for schema in history:
         parameters = inspect.signature(find(op_type, schema.since_version)).parameters

@@ -8,7 +8,9 @@ names, with the specification's defaults. A function that can have several outpu
 Arrays come in any dtype and are never changed; what comes out may be a view of what came in.
 
 This room, by what the operators do: `elementwise`, `activations`, `convolution` and `pooling` (on `windows`),
-`normalizations`, `products`, `reductions`, `moving`. It imports from `files`, `layers` and `kernels`.
+`normalizations`, `products`, `reductions`, `moving`, `indexing`, `resizing`, `detection`. `signatures` is the table of
+what each may be given, `shapes` has a rule for what shape comes out, `checked` holds every call to both. It imports
+from `files`, `layers` and `kernels`.
 
 Source: https://onnx.ai/onnx/operators/, each operator's page with its history.
 """
@@ -21,12 +23,38 @@ from typing import Any
 
 from ..errors import UnsupportedModelError
 from ..files.onnx import Node, OnnxModel
-from . import activations, convolution, elementwise, moving, normalizations, pooling, products, reductions
+from . import (
+    activations,
+    convolution,
+    detection,
+    elementwise,
+    indexing,
+    moving,
+    normalizations,
+    pooling,
+    products,
+    reductions,
+    resizing,
+)
 from .checked import Facts, Operator
 from .normalizations import normalization
 from .windows import resolve_pads
 
 __all__ = ["NEWEST_OPSET", "Facts", "Operator", "bind", "find", "normalization", "resolve_pads"]
+
+_ROOMS = (
+    elementwise,
+    activations,
+    convolution,
+    pooling,
+    normalizations,
+    products,
+    reductions,
+    moving,
+    indexing,
+    resizing,
+    detection,
+)
 
 #: The newest operator set that the functions here have been held against, by the `onnx` package's own test cases.
 NEWEST_OPSET = 28
@@ -57,7 +85,7 @@ def bind(node: Node, model: OnnxModel, max_bytes: int | None = None) -> Operator
 def _versions() -> dict[str, dict[int, Callable[..., Any]]]:
     """Operator -> the operator set from which on -> its function, read off the modules' names."""
     versions: dict[str, dict[int, Callable[..., Any]]] = {}
-    for module in (activations, convolution, elementwise, moving, normalizations, pooling, products, reductions):
+    for module in _ROOMS:
         for name, function in vars(module).items():
             if match := re.fullmatch(r"([A-Z][A-Za-z0-9]*)_(\d+)", name):
                 versions.setdefault(match[1], {})[int(match[2])] = function

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from .. import layers
+from .error_function import erf
 
 
 def Relu_1(X: np.ndarray) -> np.ndarray:
@@ -65,3 +66,59 @@ def LogSoftmax_1(input: np.ndarray, *, axis: int = 1) -> np.ndarray:
 def LogSoftmax_13(input: np.ndarray, *, axis: int = -1) -> np.ndarray:
     shifted = input - input.max(axis=axis, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+
+
+def Selu_1(
+    X: np.ndarray, *, alpha: float = 1.67326319217681884765625, gamma: float = 1.05070102214813232421875
+) -> np.ndarray:
+    return X.dtype.type(gamma) * Elu_1(X, alpha=alpha)
+
+
+def Celu_12(X: np.ndarray, *, alpha: float = 1.0) -> np.ndarray:
+    a = X.dtype.type(alpha)
+    return np.where(X < 0, a * np.expm1(X / a), X)
+
+
+def Softplus_1(X: np.ndarray) -> np.ndarray:
+    return np.logaddexp(X, X.dtype.type(0))  # log(exp(x) + 1), however large x is
+
+
+def Softsign_1(input: np.ndarray) -> np.ndarray:
+    return input / (1 + np.abs(input))
+
+
+def Mish_18(X: np.ndarray) -> np.ndarray:
+    return X * np.tanh(Softplus_1(X))
+
+
+def Swish_24(X: np.ndarray, *, alpha: float = 1.0) -> np.ndarray:
+    return X * Sigmoid_1(X.dtype.type(alpha) * X)
+
+
+def ThresholdedRelu_10(X: np.ndarray, *, alpha: float = 1.0) -> np.ndarray:
+    return np.where(X.dtype.type(alpha) < X, X, X.dtype.type(0))
+
+
+def Shrink_9(input: np.ndarray, *, lambd: float = 0.5, bias: float = 0.0) -> np.ndarray:
+    shifted = np.where(input < -lambd, input + bias, np.where(input > lambd, input - bias, 0))
+    return shifted.astype(input.dtype)
+
+
+def Gelu_20(X: np.ndarray, *, approximate: str = "none") -> np.ndarray:
+    half, one = X.dtype.type(0.5), X.dtype.type(1)
+    if approximate == "none":
+        return half * X * (one + erf(X * X.dtype.type(math.sqrt(0.5))))
+    cubic = X + X.dtype.type(0.044715) * X * X * X
+    return half * X * (one + np.tanh(X.dtype.type(math.sqrt(2 / math.pi)) * cubic))
+
+
+def Hardmax_1(input: np.ndarray, *, axis: int = 1) -> np.ndarray:
+    axis += input.ndim if axis < 0 else 0
+    rows = input.reshape(math.prod(input.shape[:axis]), math.prod(input.shape[axis:]))
+    return Hardmax_13(rows).reshape(input.shape)
+
+
+def Hardmax_13(input: np.ndarray, *, axis: int = -1) -> np.ndarray:
+    output = np.zeros_like(input)
+    np.put_along_axis(output, np.expand_dims(input.argmax(axis), axis), 1, axis)
+    return output

@@ -90,8 +90,9 @@ class Operator:
         try:
             for key, value in attributes.items():
                 check_attribute(node.op_type, key, value, signature.parameters[key].annotation)
-            most = self._row.most(self._row.outputs) if count else 1
-            if not 1 <= len(node.outputs) <= most:
+            least = sum(not slot.optional for slot in self._row.outputs)
+            most = self._row.most(self._row.outputs) if count else least
+            if not least <= len(node.outputs) <= most:
                 refuse(f"it has {len(node.outputs)} outputs, and its operator gives {most}")
             if self._row.inputs[-1].variadic and not node.inputs:
                 refuse("it has no inputs")
@@ -151,7 +152,10 @@ class Operator:
         attributes = self._node.attributes
         if self._node.op_type == "ConstantOfShape":
             return attributes["value"].dtype.name if "value" in attributes else "float32"
-        return dtype_name(attributes["to"]) if isinstance(attributes.get("to"), int) else None
+        if self._node.op_type == "EyeLike" and "dtype" not in attributes:
+            return types.get("any")
+        wanted = attributes.get("dtype", attributes.get("to"))
+        return dtype_name(wanted) if isinstance(wanted, int) else None
 
     def _shapes(self, inputs: Sequence[Facts | None]) -> list[Shape] | None:
         """The results' shapes; None where what is known does not tell."""

@@ -54,3 +54,87 @@ def _conv(
         y = _conv(slices.reshape(-1, *slices.shape[2:]), W[:, :, tap], None, **inner)
         total = total + y.reshape(*slices.shape[:2], *y.shape[1:]).swapaxes(1, 2)
     return total if B is None else total + B.reshape(-1, *[1] * rank)
+
+
+def ConvTranspose_1(
+    X: np.ndarray,
+    W: np.ndarray,
+    B: np.ndarray | None = None,
+    *,
+    auto_pad: str = "NOTSET",
+    dilations: Ints | None = None,
+    group: int = 1,
+    kernel_shape: Ints | None = None,
+    output_padding: Ints | None = None,
+    output_shape: Ints | None = None,
+    pads: Ints | None = None,
+    strides: Ints | None = None,
+) -> np.ndarray:
+    rank = W.ndim - 2
+    strides, dilations = strides or [1] * rank, dilations or [1] * rank
+    sizes, begins = transposed_sizes(
+        X.shape[2:], W.shape[2:], strides, pads, dilations, auto_pad, output_padding, output_shape
+    )
+    return in_single(
+        _conv_transpose, X, W, B, strides=strides, dilations=dilations, group=group, sizes=sizes, begins=begins
+    )
+
+
+def transposed_sizes(
+    spatial: Ints,
+    kernel_shape: Ints,
+    strides: Ints,
+    pads: Ints | None,
+    dilations: Ints,
+    auto_pad: str,
+    output_padding: Ints | None,
+    output_shape: Ints | None,
+) -> tuple[list[int], list[int]]:
+    """The result's size along each axis, and how much is cut off before it."""
+    rank = len(spatial)
+    extra = output_padding or [0] * rank
+    whole = [
+        stride * (size - 1) + more + dilation * (kernel - 1) + 1
+        for size, kernel, stride, dilation, more in zip(spatial, kernel_shape, strides, dilations, extra, strict=True)
+    ]
+    same = auto_pad in ("SAME_UPPER", "SAME_LOWER")
+    if output_shape:
+        sizes = list(output_shape[-rank:])
+    elif same:
+        sizes = [size * stride for size, stride in zip(spatial, strides, strict=True)]
+    else:
+        around = list(pads or [0] * (2 * rank)) if auto_pad in ("NOTSET", "") else [0] * (2 * rank)
+        return [whole[i] - around[i] - around[rank + i] for i in range(rank)], around[:rank]
+    cuts = [max(total - size, 0) for total, size in zip(whole, sizes, strict=True)]
+    return sizes, [cut // 2 if auto_pad == "SAME_UPPER" else cut - cut // 2 for cut in cuts]
+
+
+def _conv_transpose(
+    X: np.ndarray,
+    W: np.ndarray,
+    B: np.ndarray | None,
+    *,
+    strides: Ints,
+    dilations: Ints,
+    group: int,
+    sizes: Ints,
+    begins: Ints,
+) -> np.ndarray:
+    """Each pixel spreads its filter over the result: one matrix product, then one addition for each tap."""
+    n, channels, *spatial = X.shape
+    filters, kernel_shape = W.shape[1], W.shape[2:]
+    rows = W.reshape(group, channels // group, -1).swapaxes(1, 2)  # [group, filters * taps, C / group]
+    taps = rows @ X.reshape(n, group, channels // group, -1)
+    taps = taps.reshape(n, group * filters, *kernel_shape, *spatial)
+    Y = np.zeros((n, group * filters, *sizes), X.dtype)
+    for tap in np.ndindex(*kernel_shape):
+        there, here = [slice(None)] * 2, [slice(None)] * 2
+        for i, size in enumerate(sizes):  # pixel p of the input goes to p * stride + first of the result
+            first = tap[i] * dilations[i] - begins[i]
+            low = max(-(first // strides[i]), 0)
+            high = max(min((size - 1 - first) // strides[i] + 1, spatial[i]), low)
+            here.append(slice(low, high))
+            begin = first + low * strides[i]
+            there.append(slice(begin, begin + (high - low) * strides[i], strides[i]) if high > low else slice(0, 0))
+        Y[tuple(there)] += np.moveaxis(taps, range(2, 2 + len(tap)), range(len(tap)))[tap][tuple(here)]
+    return Y if B is None else Y + B.reshape(-1, *[1] * len(sizes))

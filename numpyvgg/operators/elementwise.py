@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import ArgumentError, UnsupportedModelError
 from ..files.tensor import dtype_name
+from .error_function import erf
 
 
 def Clip_1(input: np.ndarray, *, min: float = -math.inf, max: float = math.inf) -> np.ndarray:
@@ -170,3 +171,143 @@ def Not_1(X: np.ndarray) -> np.ndarray:
 
 def Where_9(condition: np.ndarray, X: np.ndarray, Y: np.ndarray) -> np.ndarray:
     return np.where(condition, X, Y)
+
+
+def Sin_7(input: np.ndarray) -> np.ndarray:
+    return np.sin(input)
+
+
+def Cos_7(input: np.ndarray) -> np.ndarray:
+    return np.cos(input)
+
+
+def Tan_7(input: np.ndarray) -> np.ndarray:
+    return np.tan(input)
+
+
+def Asin_7(input: np.ndarray) -> np.ndarray:
+    return np.arcsin(input)
+
+
+def Acos_7(input: np.ndarray) -> np.ndarray:
+    return np.arccos(input)
+
+
+def Atan_7(input: np.ndarray) -> np.ndarray:
+    return np.arctan(input)
+
+
+def Sinh_9(input: np.ndarray) -> np.ndarray:
+    return np.sinh(input)
+
+
+def Cosh_9(input: np.ndarray) -> np.ndarray:
+    return np.cosh(input)
+
+
+def Asinh_9(input: np.ndarray) -> np.ndarray:
+    return np.arcsinh(input)
+
+
+def Acosh_9(input: np.ndarray) -> np.ndarray:
+    return np.arccosh(input)
+
+
+def Atanh_9(input: np.ndarray) -> np.ndarray:
+    return np.arctanh(input)
+
+
+def Erf_9(input: np.ndarray) -> np.ndarray:
+    return erf(input)
+
+
+def Sign_9(input: np.ndarray) -> np.ndarray:
+    return np.sign(input)
+
+
+def Round_11(X: np.ndarray) -> np.ndarray:
+    return np.rint(X)  # halves to the even neighbour
+
+
+def IsNaN_9(X: np.ndarray) -> np.ndarray:
+    return np.isnan(X)
+
+
+def IsInf_10(X: np.ndarray, *, detect_negative: int = 1, detect_positive: int = 1) -> np.ndarray:
+    return np.isinf(X) & (((X < 0) & bool(detect_negative)) | ((X > 0) & bool(detect_positive)))
+
+
+def Mod_10(A: np.ndarray, B: np.ndarray, *, fmod: int = 0) -> np.ndarray:
+    if A.dtype.kind == "f" and not fmod:
+        raise ArgumentError("floating-point numbers have a remainder with fmod=1 only")
+    return Mod_28(A, B, fmod=fmod)
+
+
+def Mod_28(A: np.ndarray, B: np.ndarray, *, fmod: int = 0) -> np.ndarray:
+    if A.dtype.kind in "iu" and not B.all():
+        raise ArgumentError("an integer is divided by 0")
+    return np.fmod(A, B) if fmod else np.mod(A, B)
+
+
+def Mean_1(*data_0: np.ndarray) -> np.ndarray:
+    return Sum_1(*data_0) / data_0[0].dtype.type(len(data_0))
+
+
+def BitwiseAnd_18(A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    return np.bitwise_and(A, B)
+
+
+def BitwiseOr_18(A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    return np.bitwise_or(A, B)
+
+
+def BitwiseXor_18(A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    return np.bitwise_xor(A, B)
+
+
+def BitwiseNot_18(X: np.ndarray) -> np.ndarray:
+    return np.bitwise_not(X)
+
+
+def CastLike_15(input: np.ndarray, target_type: np.ndarray, *, saturate: int = 1, round_mode: str = "up") -> np.ndarray:
+    return _cast(input, "object" if target_type.dtype.kind in "OUS" else target_type.dtype.name)
+
+
+def And_1(A: np.ndarray, B: np.ndarray, *, axis: int | None = None, broadcast: int = 0) -> np.ndarray:
+    return np.logical_and(A, _along(A, B, axis))
+
+
+def And_7(A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    return np.logical_and(A, B)
+
+
+def Or_1(A: np.ndarray, B: np.ndarray, *, axis: int | None = None, broadcast: int = 0) -> np.ndarray:
+    return np.logical_or(A, _along(A, B, axis))
+
+
+def Or_7(A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    return np.logical_or(A, B)
+
+
+def Xor_1(A: np.ndarray, B: np.ndarray, *, axis: int | None = None, broadcast: int = 0) -> np.ndarray:
+    return np.logical_xor(A, _along(A, B, axis))
+
+
+def Xor_7(A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    return np.logical_xor(A, B)
+
+
+def Greater_1(A: np.ndarray, B: np.ndarray, *, axis: int | None = None, broadcast: int = 0) -> np.ndarray:
+    return np.greater(A, _along(A, B, axis))
+
+
+def Less_1(A: np.ndarray, B: np.ndarray, *, axis: int | None = None, broadcast: int = 0) -> np.ndarray:
+    return np.less(A, _along(A, B, axis))
+
+
+def GreaterOrEqual_12(A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    return np.greater_equal(A, B)
+
+
+def LessOrEqual_12(A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    return np.less_equal(A, B)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError
+from ..files.tensor import dtype_name
 from .windows import Ints
 
 
@@ -105,13 +106,6 @@ def Slice_10(
     return data[tuple(where)]
 
 
-def Gather_1(data: np.ndarray, indices: np.ndarray, *, axis: int = 0) -> np.ndarray:
-    size = data.shape[axis]
-    if indices.size and not (-size <= indices.min() and indices.max() < size):
-        raise ArgumentError(f"indices from {indices.min()} to {indices.max()} leave axis {axis}, which has {size}")
-    return np.take(data, indices, axis)
-
-
 def Expand_8(input: np.ndarray, shape: np.ndarray) -> np.ndarray:
     return np.broadcast_to(input, np.broadcast_shapes(input.shape, tuple(shape.tolist())))
 
@@ -170,4 +164,66 @@ def _padded(data: np.ndarray, around: Sequence[Ints], value: Any) -> np.ndarray:
         there.append(slice(first, max(last, first)))
         here.append(slice(first - begin, max(last, first) - begin))
     output[tuple(there)] = data[tuple(here)]
+    return output
+
+
+def Range_11(start: np.ndarray, limit: np.ndarray, delta: np.ndarray, *, stash_type: int = 1) -> np.ndarray:
+    first, step = start.reshape(()), delta.reshape(())
+    count = range_length(start, limit, delta)
+    return (first + np.arange(count).astype(start.dtype) * step).astype(start.dtype, copy=False)
+
+
+def range_length(start: np.ndarray, limit: np.ndarray, delta: np.ndarray) -> int:
+    """How many numbers a Range has."""
+    first, last, step = (array.reshape(()).item() for array in (start, limit, delta))
+    if step == 0 or not all(map(math.isfinite, (first, last, step))):
+        raise ArgumentError(f"there is no range from {first} to {last} in steps of {step}")
+    return max(-((first - last) // step) if isinstance(step, int) else math.ceil((last - first) / step), 0)
+
+
+def DepthToSpace_1(input: np.ndarray, *, blocksize: int, mode: str = "DCR") -> np.ndarray:
+    n, channels, height, width = input.shape
+    b, depth = blocksize, channels // blocksize**2
+    if mode == "DCR":  # depth comes last in the channels: [b, b, depth]
+        blocks = input.reshape(n, b, b, depth, height, width).transpose(0, 3, 4, 1, 5, 2)
+    else:
+        blocks = input.reshape(n, depth, b, b, height, width).transpose(0, 1, 4, 2, 5, 3)
+    return blocks.reshape(n, depth, height * b, width * b)
+
+
+def SpaceToDepth_1(input: np.ndarray, *, blocksize: int, mode: str = "DCR") -> np.ndarray:
+    n, channels, height, width = input.shape
+    b = blocksize
+    blocks = input.reshape(n, channels, height // b, b, width // b, b)
+    order = (0, 3, 5, 1, 2, 4) if mode == "DCR" else (0, 1, 3, 5, 2, 4)
+    return blocks.transpose(order).reshape(n, channels * b * b, height // b, width // b)
+
+
+def Trilu_14(input: np.ndarray, k: np.ndarray | None = None, *, upper: int = 1) -> np.ndarray:
+    rows, columns = input.shape[-2:]
+    diagonal = 0 if k is None else int(np.clip(k.reshape(()), -rows - 1, columns + 1))
+    keep = (
+        np.tri(rows, columns, diagonal - 1, dtype=bool) ^ True if upper else np.tri(rows, columns, diagonal, dtype=bool)
+    )
+    return np.where(keep, input, input.dtype.type(0))
+
+
+def EyeLike_9(input: np.ndarray, *, dtype: int | None = None, k: int = 0) -> np.ndarray:
+    rows, columns = input.shape
+    offset = min(max(k, -rows), columns)
+    return np.eye(rows, columns, offset, input.dtype if dtype is None else dtype_name(dtype))
+
+
+def ReverseSequence_10(
+    input: np.ndarray, sequence_lens: np.ndarray, *, batch_axis: int = 1, time_axis: int = 0
+) -> np.ndarray:
+    output = input.copy()
+    batches, source = (
+        np.moveaxis(output, (batch_axis, time_axis), (0, 1)),
+        np.moveaxis(input, (batch_axis, time_axis), (0, 1)),
+    )
+    if sequence_lens.min(initial=0) < 0 or sequence_lens.max(initial=0) > source.shape[1]:
+        raise ArgumentError(f"sequence_lens {sequence_lens.tolist()} do not go with {source.shape[1]} steps of time")
+    for batch, length in enumerate(sequence_lens.tolist()):
+        batches[batch, :length] = source[batch, :length][::-1]
     return output

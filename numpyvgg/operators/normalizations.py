@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .windows import total_of
+from .windows import Ints, total_of
 
 
 def LRN_1(X: np.ndarray, *, size: int, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0) -> np.ndarray:
@@ -119,3 +119,69 @@ def Dropout_12(
     mask = np.random.RandomState(seed).uniform(0, 1, data.shape) >= drop
     output = mask * data * data.dtype.type(1 / (1 - drop))
     return output if output_count == 1 else (output, mask)
+
+
+def LayerNormalization_17(
+    X: np.ndarray,
+    Scale: np.ndarray,
+    B: np.ndarray | None = None,
+    *,
+    axis: int = -1,
+    epsilon: float = 1e-5,
+    stash_type: int = 1,
+    output_count: int = 1,
+) -> Any:
+    axes = tuple(range(axis % X.ndim, X.ndim))
+    x = X if X.dtype == np.float64 else X.astype(np.float32)
+    mean = x.mean(axes, keepdims=True)
+    centred = x - mean
+    deviation = np.sqrt((centred * centred).mean(axes, keepdims=True) + x.dtype.type(epsilon))
+    Y = (centred / deviation).astype(X.dtype) * Scale
+    Y = Y if B is None else Y + B
+    return Y if output_count == 1 else (Y, mean.astype(np.float32), (1 / deviation).astype(np.float32))[:output_count]
+
+
+def RMSNormalization_23(
+    X: np.ndarray, scale: np.ndarray, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1
+) -> np.ndarray:
+    axes = tuple(range(axis % X.ndim, X.ndim))
+    x = X if X.dtype == np.float64 else X.astype(np.float32)
+    size = np.sqrt((x * x).mean(axes, keepdims=True) + x.dtype.type(epsilon))
+    return ((x / size).astype(scale.dtype) * scale).astype(scale.dtype, copy=False)
+
+
+def GroupNormalization_18(
+    X: np.ndarray, scale: np.ndarray, bias: np.ndarray, *, num_groups: int, epsilon: float = 1e-5
+) -> np.ndarray:
+    each = X.shape[1] // num_groups  # one scale for all channels of a group
+    return GroupNormalization_21(
+        X, np.repeat(scale, each), np.repeat(bias, each), num_groups=num_groups, epsilon=epsilon
+    )
+
+
+def GroupNormalization_21(
+    X: np.ndarray,
+    scale: np.ndarray,
+    bias: np.ndarray,
+    *,
+    num_groups: int,
+    epsilon: float = 1e-5,
+    stash_type: int = 1,
+) -> np.ndarray:
+    x = X if X.dtype == np.float64 else X.astype(np.float32)
+    groups = x.reshape(len(x), num_groups, -1)
+    groups = groups - groups.mean(-1, keepdims=True)
+    groups = groups / np.sqrt((groups * groups).mean(-1, keepdims=True) + x.dtype.type(epsilon))
+    shape = (-1, *[1] * (X.ndim - 2))
+    return groups.reshape(X.shape).astype(X.dtype) * scale.reshape(shape) + bias.reshape(shape)
+
+
+def LpNormalization_1(input: np.ndarray, *, axis: int = -1, p: int = 2) -> np.ndarray:
+    norm = np.abs(input).sum(axis, keepdims=True) if p == 1 else np.sqrt((input * input).sum(axis, keepdims=True))
+    return np.where(norm == 0, input.dtype.type(0), input / norm).astype(input.dtype, copy=False)
+
+
+def MeanVarianceNormalization_9(X: np.ndarray, *, axes: Ints | None = None) -> np.ndarray:
+    where = tuple(axes or (0, 2, 3))
+    centred = X - X.mean(where, keepdims=True)
+    return centred / (np.sqrt((centred * centred).mean(where, keepdims=True)) + X.dtype.type(1e-9))

@@ -75,3 +75,27 @@ def GlobalAveragePool_1(X: np.ndarray) -> np.ndarray:
 
 def GlobalMaxPool_1(X: np.ndarray) -> np.ndarray:
     return X.max(axis=tuple(range(2, X.ndim)), keepdims=True)
+
+
+def LpPool_2(
+    X: np.ndarray,
+    *,
+    kernel_shape: Ints,
+    auto_pad: str = "NOTSET",
+    ceil_mode: int = 0,
+    dilations: Ints | None = None,
+    p: int = 2,
+    pads: Ints | None = None,
+    strides: Ints | None = None,
+) -> np.ndarray:
+    rank = len(kernel_shape)
+    strides, dilations = strides or [1] * rank, dilations or [1] * rank
+    pads = resolve_pads(X.shape[2:], kernel_shape, strides, pads, dilations, auto_pad)
+    powers = np.abs(X) ** X.dtype.type(p)
+    total = total_of(windows(powers, kernel_shape, strides, pads, dilations, 0, ceil_mode))
+    return total ** X.dtype.type(1 / p)
+
+
+def GlobalLpPool_2(X: np.ndarray, *, p: int = 2) -> np.ndarray:
+    powers = (np.abs(X) ** X.dtype.type(p)).sum(tuple(range(2, X.ndim)), keepdims=True)
+    return powers ** X.dtype.type(1 / p)

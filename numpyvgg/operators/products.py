@@ -24,3 +24,11 @@ def Gemm_1(
     transB: int = 0,
 ) -> np.ndarray:
     return in_single(layers.linear, A, B, C, alpha=alpha, beta=beta, transA=transA, transB=transB)
+
+
+def Einsum_12(*Inputs: np.ndarray, equation: str) -> np.ndarray:
+    return np.asarray(np.einsum(equation.replace(" ", ""), *Inputs, optimize="greedy")).astype(Inputs[0].dtype)
+
+
+def Det_11(X: np.ndarray) -> np.ndarray:
+    return np.asarray(in_single(np.linalg.det, X)).astype(X.dtype, copy=False)

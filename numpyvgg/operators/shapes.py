@@ -19,6 +19,9 @@ import numpy as np
 
 from .. import layers
 from ..errors import ArgumentError
+from .convolution import transposed_sizes
+from .moving import range_length
+from .resizing import targets
 
 Size = int | None
 Shape = tuple[Size, ...]
@@ -97,6 +100,13 @@ def integers(values: Any, name: str) -> list[int]:
     return list(values)
 
 
+def single(value: np.ndarray, name: str) -> Any:
+    """The one number of a tensor."""
+    if value.size != 1:
+        refuse(f"{name} has shape {list(value.shape)}, and has to be one number")
+    return value.reshape(()).item()
+
+
 def vector(shape: Shape, size: Size, name: str) -> None:
     """Refuse what is not one number for each of `size`."""
     if len(shape) != 1:
@@ -109,6 +119,10 @@ def vector(shape: Shape, size: Size, name: str) -> None:
 
 def Unary(X: Shape, **attributes: Any) -> Shape:
     return X
+
+
+def _first(input: Shape, target_type: Shape, **attributes: Any) -> Shape:
+    return input
 
 
 def Broadcast(*inputs: Shape, axis: int | None = None, **attributes: Any) -> Shape:
@@ -198,6 +212,57 @@ def Conv(
     return Needing([(X[0], filters, *out)], (X[0], X[1], *padded))
 
 
+def ConvTranspose(
+    X: Shape,
+    W: Shape,
+    B: Shape | None = None,
+    *,
+    auto_pad: str = "NOTSET",
+    dilations: Sequence[int] | None = None,
+    group: int = 1,
+    kernel_shape: Sequence[int] | None = None,
+    output_padding: Sequence[int] | None = None,
+    output_shape: Sequence[int] | None = None,
+    pads: Sequence[int] | None = None,
+    strides: Sequence[int] | None = None,
+) -> Shape | Needing:
+    rank = len(X) - 2
+    if rank < 1 or len(W) != len(X):
+        refuse(f"weight {show(W)} does not fit input {show(X)}")
+    lists = {"strides": strides, "dilations": dilations, "output_padding": output_padding, "kernel_shape": kernel_shape}
+    for name, values, count in (*((name, values, rank) for name, values in lists.items()), ("pads", pads, 2 * rank)):
+        if values and len(values) != count:
+            refuse(f"{name} has {len(values)} numbers where {count} are needed")
+    if output_shape and len(output_shape) not in (rank, rank + 2):
+        refuse(f"output_shape {output_shape} has not the {rank} axes of the image")
+    for wanted, size in zip(kernel_shape or (), W[2:], strict=False):
+        agree(wanted, size, f"kernel_shape {kernel_shape} and weight {show(W)}")
+    agree(X[1], W[0], f"channels of input {show(X)} and weight {show(W)}")
+    if W[0] is not None and W[0] % group:
+        refuse(f"{W[0]} channels do not make {group} groups")
+    filters = None if W[1] is None else W[1] * group
+    if B is not None:
+        vector(B, filters, "B")
+    if None in (*X[2:], *W[2:]):
+        return (X[0], filters, *[None] * rank)
+    strides, dilations = strides or [1] * rank, dilations or [1] * rank
+    image: Any = X[2:]
+    kernel: Any = W[2:]
+    sizes, _ = transposed_sizes(
+        image,
+        kernel,
+        strides,
+        pads,
+        dilations,
+        auto_pad,
+        output_padding,
+        output_shape,
+    )
+    if min(sizes) < 1:
+        refuse(f"nothing is left: the image would be {sizes}")
+    return Needing([(X[0], filters, *sizes)], (X[0], filters, *W[2:], *X[2:]))
+
+
 def _pooled(X: Shape, *, output_count: int = 1, ceil_mode: int = 0, **attributes: Any) -> Needing:
     kernel_shape, pads = attributes["kernel_shape"], attributes.get("pads")
     dilations = attributes.get("dilations")
@@ -255,6 +320,39 @@ def InstanceNormalization(input: Shape, scale: Shape, B: Shape, **attributes: An
     return input
 
 
+def LayerNormalization(
+    X: Shape, Scale: Shape, B: Shape | None = None, *, axis: int = -1, output_count: int = 1, **attributes: Any
+) -> list[Shape]:
+    axis = axis_of(axis, len(X))
+    for name, shape in (("Scale", Scale), ("B", B)):
+        if shape is not None:
+            broadcast_to(shape, X, name)
+    statistics = (*X[:axis], *[1] * (len(X) - axis))
+    return [X, statistics, statistics][:output_count]
+
+
+def RMSNormalization(X: Shape, scale: Shape, *, axis: int = -1, **attributes: Any) -> Shape:
+    axis_of(axis, len(X))
+    broadcast_to(scale, X, "scale")
+    return X
+
+
+def GroupNormalization(X: Shape, scale: Shape, bias: Shape, *, num_groups: int, **attributes: Any) -> Shape:
+    if len(X) < 2:
+        refuse(f"input {show(X)} has no channels")
+    if X[1] is not None and X[1] % num_groups:
+        refuse(f"{X[1]} channels do not make {num_groups} groups")
+    each = X[1] if "stash_type" in attributes or scale != (num_groups,) else num_groups  # below operator set 21
+    vector(scale, each, "scale")
+    vector(bias, each, "bias")
+    return X
+
+
+def MeanVarianceNormalization(X: Shape, *, axes: Sequence[int] | None = None) -> Shape:
+    axes_of(axes or (0, 2, 3), len(X))
+    return X
+
+
 def LRN(X: Shape, *, size: int, **attributes: Any) -> Shape:
     if len(X) < 3:
         refuse(f"input {show(X)} has no channels and pixels")
@@ -294,6 +392,40 @@ def Gemm(A: Shape, B: Shape, C: Shape | None = None, *, transA: int = 0, transB:
     return M, N
 
 
+def Einsum(*Inputs: Shape, equation: str) -> Shape:
+    left, arrow, right = equation.replace(" ", "").partition("->")
+    terms = left.split(",")
+    if len(terms) != len(Inputs):
+        refuse(f"equation {equation!r} speaks of {len(terms)} inputs, not of {len(Inputs)}")
+    sizes: dict[str, Size] = {}
+    wide: list[Shape] = []  # what "..." stands for in each term
+    for term, shape in zip(terms, Inputs, strict=True):
+        before, dots, after = term.partition("...")
+        if len(before + after) > len(shape) or (not dots and len(before) != len(shape)):
+            refuse(f"term {term!r} of the equation does not go with {show(shape)}")
+        rest = len(shape) - len(after)
+        wide.append(shape[len(before) : rest] if dots else ())
+        for letter, size in (*zip(before, shape, strict=False), *zip(after, shape[rest:], strict=True)):
+            if not letter.isalpha() or not letter.isascii():
+                refuse(f"equation {equation!r} has {letter!r}, which is no letter")
+            known = sizes.get(letter, 1)
+            sizes[letter] = size if known == 1 else known if size == 1 else agree(known, size, f"sizes of {letter!r}")
+    if not arrow:
+        letters = "".join(term.replace("...", "") for term in terms)
+        right = "..." * ("..." in left) + "".join(sorted(c for c in sizes if letters.count(c) == 1))
+    before, dots, after = right.partition("...")
+    if not set(before + after) <= set(sizes) or len(set(before + after)) < len(before + after):
+        refuse(f"equation {equation!r}: {right!r} is no result of {left!r}")
+    return (*(sizes[c] for c in before), *(broadcast(*wide) if dots else ()), *(sizes[c] for c in after))
+
+
+def Det(X: Shape) -> Shape:
+    if len(X) < 2:
+        refuse(f"{show(X)} is no matrix")
+    agree(X[-2], X[-1], f"rows and columns of {show(X)}")
+    return X[:-2]
+
+
 # ---------------------------------------------------------------------- along axes
 
 
@@ -315,6 +447,22 @@ def ArgReduce(data: Shape, *, axis: int = 0, keepdims: int = 1, **attributes: An
     if data[axis] == 0:
         refuse(f"axis {axis} of {show(data)} is empty: it has no largest and no smallest element")
     return Reduce(data, [axis], keepdims=keepdims)
+
+
+def CumSum(x: Shape, axis: Any, **attributes: Any) -> Shape:
+    axis_of(single(axis, "axis"), len(x))
+    return x
+
+
+def TopK(
+    X: Shape, K: Any = None, *, k: int | None = None, axis: int = -1, output_count: int = 2, **a: Any
+) -> list[Shape]:
+    axis = axis_of(axis, len(X))
+    count = k if k is not None else single(K, "K")
+    size = X[axis]
+    if count < 0 or (size is not None and count > size):
+        refuse(f"K is {count}, and axis {axis} of {show(X)} has not so many")
+    return [(*X[:axis], count, *X[axis + 1 :])] * 2
 
 
 # ---------------------------------------------------------------------- moving
@@ -488,17 +636,210 @@ def _check_pad(size: int, around: tuple[int, int], mode: str) -> None:
         refuse(f"pads {around} in mode {mode!r} have nothing to repeat")
 
 
+def Range(start: np.ndarray, limit: np.ndarray, delta: np.ndarray, **attributes: Any) -> Shape:
+    for name, value in (("start", start), ("limit", limit), ("delta", delta)):
+        single(value, name)
+    return (range_length(start, limit, delta),)
+
+
+def _image(input: Shape, what: str) -> tuple[Size, Size, Size, Size]:
+    if len(input) != 4:
+        refuse(f"{what} has shape {show(input)}, and has to be a batch of images with four axes")
+    return input
+
+
+def _divided(size: Size, by: int, what: str) -> Size:
+    if size is not None and size % by:
+        refuse(f"{what}: {size} does not divide by {by}")
+    return None if size is None else size // by
+
+
+def DepthToSpace(input: Shape, *, blocksize: int, mode: str = "DCR") -> Shape:
+    n, channels, height, width = _image(input, "input")
+    grown = tuple(None if size is None else size * blocksize for size in (height, width))
+    return (n, _divided(channels, blocksize**2, "channels"), *grown)
+
+
+def SpaceToDepth(input: Shape, *, blocksize: int, mode: str = "DCR") -> Shape:
+    n, channels, height, width = _image(input, "input")
+    depth = None if channels is None else channels * blocksize**2
+    return n, depth, _divided(height, blocksize, "rows"), _divided(width, blocksize, "columns")
+
+
+def Trilu(input: Shape, k: Shape = (), **attributes: Any) -> Shape:
+    if len(input) < 2:
+        refuse(f"{show(input)} is no matrix")
+    if k is not None and product(k) not in (None, 1):
+        refuse(f"k has shape {show(k)}, and has to be one number")
+    return input
+
+
+def EyeLike(input: Shape, **attributes: Any) -> Shape:
+    if len(input) != 2:
+        refuse(f"{show(input)} is no matrix")
+    return input
+
+
+def ReverseSequence(input: Shape, sequence_lens: Shape, *, batch_axis: int = 1, time_axis: int = 0) -> Shape:
+    if len(input) < 2 or sorted((batch_axis, time_axis)) != [0, 1]:
+        refuse(f"batch_axis {batch_axis} and time_axis {time_axis} have to be 0 and 1, in either order")
+    vector(sequence_lens, input[batch_axis], "sequence_lens")
+    return input
+
+
+# ---------------------------------------------------------------------- indexing
+
+
+def GatherElements(data: Shape, indices: Shape, *, axis: int = 0) -> Shape:
+    _beside(data, indices, axis, "indices")
+    return indices
+
+
+def _beside(data: Shape, indices: Shape, axis: int, name: str) -> None:
+    """Indices have the data's axes, and along all but one no more than the data."""
+    axis = axis_of(axis, len(data))
+    fits = all(
+        a is None or b is None or a <= b or i == axis for i, (a, b) in enumerate(zip(indices, data, strict=False))
+    )
+    if len(indices) != len(data) or not fits:
+        refuse(f"{name} of shape {show(indices)} do not lie in data of shape {show(data)}")
+
+
+def GatherND(data: Shape, indices: Shape, *, batch_dims: int = 0) -> Shape | None:
+    if not indices or not data or not 0 <= batch_dims < min(len(data), len(indices)):
+        refuse(f"batch_dims {batch_dims} does not go with data {show(data)} and indices {show(indices)}")
+    for a, b in zip(data[:batch_dims], indices[:batch_dims], strict=True):
+        agree(a, b, "sizes of the batch")
+    if indices[-1] is None:
+        return None
+    if not 1 <= indices[-1] <= len(data) - batch_dims:
+        refuse(f"indices {show(indices)} have {indices[-1]} places for {len(data) - batch_dims} axes")
+    return (*indices[:-1], *data[batch_dims + indices[-1] :])
+
+
+def ScatterElements(data: Shape, indices: Shape, updates: Shape, *, axis: int = 0, **attributes: Any) -> Shape:
+    _beside(data, indices, axis, "indices")
+    if len(updates) != len(indices):
+        refuse(f"updates {show(updates)} and indices {show(indices)} are not of one shape")
+    for a, b in zip(indices, updates, strict=True):
+        agree(a, b, f"sizes of indices {show(indices)} and updates {show(updates)}")
+    return data
+
+
+def ScatterND(data: Shape, indices: Shape, updates: Shape, **attributes: Any) -> Shape:
+    wanted = GatherND(data, indices)
+    if wanted is not None:
+        if len(wanted) != len(updates):
+            refuse(f"updates {show(updates)} have not the shape {show(wanted)}")
+        for a, b in zip(wanted, updates, strict=True):
+            agree(a, b, f"sizes of updates {show(updates)} and {show(wanted)}")
+    return data
+
+
+def NonZero(X: Shape) -> Shape:
+    return max(len(X), 1), None
+
+
+def Compress(input: Shape, condition: Shape, *, axis: int | None = None) -> Shape:
+    if len(condition) != 1:
+        refuse(f"condition has shape {show(condition)}, and has to be a list")
+    if axis is None:
+        return (None,)
+    axis = axis_of(axis, len(input))
+    return (*input[:axis], None, *input[axis + 1 :])
+
+
+def OneHot(indices: Shape, depth: np.ndarray, values: Shape, *, axis: int = -1) -> Shape:
+    vector(values, 2, "values")
+    count = int(single(depth, "depth"))
+    if count < 1:
+        refuse(f"depth is {count}, and has to be at least 1")
+    axis = axis_of(axis, len(indices) + 1)
+    return (*indices[:axis], count, *indices[axis:])
+
+
+# ---------------------------------------------------------------------- resizing and detection
+
+
+def Resize(
+    X: Shape,
+    roi: Any = None,
+    scales: Any = None,
+    sizes: Any = None,
+    *,
+    axes: Sequence[int] | None = None,
+    **attributes: Any,
+) -> Shape | None:
+    if None in X:
+        return None
+    scales, sizes = (None if values is None or not len(values) else np.asarray(values) for values in (scales, sizes))
+    if (scales is None) == (sizes is None):
+        refuse("there have to be scales or sizes, and not both")
+    if axes is not None:
+        axes = axes_of(axes, len(X))
+    policy = attributes.get("keep_aspect_ratio_policy", "stretch")
+    crop = attributes.get("coordinate_transformation_mode") == "tf_crop_and_resize"
+    if attributes.get("antialias") and attributes.get("mode", "nearest") == "nearest":
+        refuse("antialias goes with linear and cubic, not with nearest")
+    found = tuple(target.size for target in targets(X, scales, sizes, roi, axes, policy, crop))  # type: ignore[arg-type]
+    if 0 in X and 0 not in found:
+        refuse(f"{show(X)} has no elements to make {list(found)} of")
+    return found
+
+
+def Upsample(X: Shape, scales: Any, **attributes: Any) -> Shape | None:
+    return Resize(X, None, scales)
+
+
+def GridSample(X: Shape, grid: Shape, **attributes: Any) -> Shape:
+    rank = len(X) - 2
+    if rank < 1 or len(grid) != len(X):
+        refuse(f"grid {show(grid)} does not go with input {show(X)}")
+    agree(grid[-1], rank, "coordinates of the grid and axes of the image")
+    if 0 in X[2:]:
+        refuse(f"input {show(X)} has no pixels")
+    return (agree(X[0], grid[0], "sizes of the batch"), X[1], *grid[1:-1])
+
+
+def RoiAlign(
+    X: Shape, rois: Shape, batch_indices: Shape, *, output_height: int = 1, output_width: int = 1, **attributes: Any
+) -> Shape:
+    _, channels, _, _ = _image(X, "input")
+    if len(rois) != 2:
+        refuse(f"rois has shape {show(rois)}, and has to be a list of regions")
+    agree(rois[1], 4, "numbers of a region, and")
+    vector(batch_indices, rois[0], "batch_indices")
+    return rois[0], channels, output_height, output_width
+
+
+def NonMaxSuppression(boxes: Shape, scores: Shape, *limits: Shape, **attributes: Any) -> Shape:
+    if len(boxes) != 3 or len(scores) != 3:
+        refuse(f"boxes {show(boxes)} and scores {show(scores)} have to have three axes")
+    agree(boxes[0], scores[0], "sizes of the batch")
+    agree(boxes[1], scores[2], "numbers of boxes and of scores")
+    agree(boxes[2], 4, "numbers of a box, and")
+    for limit in limits:
+        if limit is not None and product(limit) not in (None, 1):
+            refuse(f"a limit has shape {show(limit)}, and has to be one number")
+    return None, 3
+
+
 #: Operators whose rule is not named as they are.
 _SHARED: dict[Callable[..., Any], str] = {
-    Unary: "Abs Cast Ceil Elu Exp Floor HardSigmoid HardSwish Identity LeakyRelu Log Neg Not Reciprocal Relu Sigmoid "
-    "Sqrt Tanh",
-    Broadcast: "Add Div Equal Greater Less Max Min Mul Pow Sub Sum Where",
-    _pooled: "AveragePool MaxPool",
-    GlobalPool: "GlobalAveragePool GlobalMaxPool",
-    Along: "LogSoftmax Softmax",
-    Reduce: "ReduceMean ReduceSum",
-    ArgReduce: "ArgMax",
+    Unary: "Abs Acos Acosh Asin Asinh Atan Atanh BitwiseNot Cast Ceil Celu Cos Cosh Elu Erf Exp Floor Gelu HardSigmoid "
+    "HardSwish Identity IsInf IsNaN LeakyRelu Log Mish Neg Not Reciprocal Relu Round Selu Shrink Sigmoid Sign Sin Sinh "
+    "Softplus Softsign Sqrt Swish Tan Tanh ThresholdedRelu",
+    Broadcast: "Add And BitwiseAnd BitwiseOr BitwiseXor Div Equal Greater GreaterOrEqual Less LessOrEqual Max "
+    "Mean Min Mod Mul Or Pow Sub Sum Where Xor",
+    _first: "CastLike",
+    _pooled: "AveragePool LpPool MaxPool",
+    GlobalPool: "GlobalAveragePool GlobalLpPool GlobalMaxPool",
+    Along: "Hardmax LogSoftmax LpNormalization Softmax",
+    Reduce: "ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum "
+    "ReduceSumSquare",
+    ArgReduce: "ArgMax ArgMin",
     One: "Size",
+    ScatterElements: "Scatter",
     ShapeOf: "Shape",
 }
 _RULES = {op_type: rule for rule, names in _SHARED.items() for op_type in names.split()}

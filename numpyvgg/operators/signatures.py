@@ -21,69 +21,148 @@ from ..errors import ArgumentError
 
 _TABLE = """
 Abs                 X:number -> Y:number
+Acos                input:float -> output:float
+Acosh               input:float -> output:float
 Add                 A:number B:number -> C:number
+And                 A:bool B:bool -> C:bool
 ArgMax              data:number -> reduced:int64
+ArgMin              data:number -> reduced:int64
+Asin                input:float -> output:float
+Asinh               input:float -> output:float
+Atan                input:float -> output:float
+Atanh               input:float -> output:float
 AveragePool         X:float -> Y:float
 BatchNormalization  X:float scale:float2 B:float2 mean:float3 var:float3 -> \
                     Y:float running_mean:float3? running_var:float3? saved_mean:float? saved_var:float?
+BitwiseAnd          A:integer B:integer -> C:integer
+BitwiseNot          X:integer -> Y:integer
+BitwiseOr           A:integer B:integer -> C:integer
+BitwiseXor          A:integer B:integer -> C:integer
 Cast                input:any -> output:any2
+CastLike            input:any target_type:any2 -> output:any2
 Ceil                X:float -> Y:float
+Celu                X:float -> Y:float
 Clip                input:number min:number? max:number? -> output:number
+Compress            input:any condition:bool -> output:any
 Concat              inputs:any* -> concat_result:any
 ConstantOfShape     input:int64= -> output:any
 Conv                X:float W:float B:float? -> Y:float
+ConvTranspose       X:float W:float B:float? -> Y:float
+Cos                 input:float -> output:float
+Cosh                input:float -> output:float
+CumSum              x:number axis:index= -> y:number
+DepthToSpace        input:any -> output:any
+Det                 X:float -> Y:float
 Div                 A:number B:number -> C:number
 Dropout             data:float ratio:float2? training_mode:bool? -> output:float mask:any?
+Einsum              Inputs:number* -> Output:number
 Elu                 X:float -> Y:float
 Equal               A:any B:any -> C:bool
+Erf                 input:float -> output:float
 Exp                 input:float -> output:float
 Expand              input:any shape:int64= -> output:any
+EyeLike             input:any -> output:any2
 Flatten             input:any -> output:any
 Floor               X:float -> Y:float
 Gather              data:any indices:index -> output:any
+GatherElements      data:any indices:index -> output:any
+GatherND            data:any indices:int64 -> output:any
+Gelu                X:float -> Y:float
 Gemm                A:number B:number C:number? -> Y:number
 GlobalAveragePool   X:float -> Y:float
+GlobalLpPool        X:float -> Y:float
 GlobalMaxPool       X:float -> Y:float
 Greater             A:number B:number -> C:bool
+GreaterOrEqual      A:number B:number -> C:bool
+GridSample          X:any grid:float -> Y:any
+GroupNormalization  X:float scale:float bias:float -> Y:float
 HardSigmoid         X:float -> Y:float
 HardSwish           X:float -> Y:float
+Hardmax             input:float -> output:float
 Identity            input:any -> output:any
 InstanceNormalization  input:float scale:float B:float -> output:float
+IsInf               X:float -> Y:bool
+IsNaN               X:float -> Y:bool
 LRN                 X:float -> Y:float
+LayerNormalization  X:float Scale:float B:float? -> Y:float Mean:float32? InvStdDev:float32?
 LeakyRelu           X:float -> Y:float
 Less                A:number B:number -> C:bool
+LessOrEqual         A:number B:number -> C:bool
 Log                 input:float -> output:float
 LogSoftmax          input:float -> output:float
+LpNormalization     input:float -> output:float
+LpPool              X:float -> Y:float
 MatMul              A:number B:number -> Y:number
 Max                 data_0:number* -> max:number
 MaxPool             X:pooled -> Y:pooled Indices:int64?
+Mean                data_0:float* -> mean:float
+MeanVarianceNormalization  X:float -> Y:float
 Min                 data_0:number* -> min:number
+Mish                X:float -> Y:float
+Mod                 A:number B:number -> C:number
 Mul                 A:number B:number -> C:number
 Neg                 X:signed -> Y:signed
+NonMaxSuppression   boxes:float32 scores:float32 max_output_boxes_per_class:int64? \
+                    iou_threshold:float32? score_threshold:float32? -> selected_indices:int64
+NonZero             X:any -> Y:int64
 Not                 X:bool -> Y:bool
+OneHot              indices:number depth:number2= values:any -> output:any
+Or                  A:bool B:bool -> C:bool
 PRelu               X:number slope:number -> Y:number
 Pad                 data:any pads:int64= constant_value:any? axes:index=? -> output:any
 Pow                 X:number Y:number2 -> Z:number
+RMSNormalization    X:float scale:float2 -> Y:float2
+Range               start:number= limit:number= delta:number= -> output:number
 Reciprocal          X:float -> Y:float
+ReduceL1            data:number axes:int64=? -> reduced:number
+ReduceL2            data:number axes:int64=? -> reduced:number
+ReduceLogSum        data:number axes:int64=? -> reduced:number
+ReduceLogSumExp     data:number axes:int64=? -> reduced:number
+ReduceMax           data:ordered axes:int64=? -> reduced:ordered
 ReduceMean          data:number axes:int64=? -> reduced:number
+ReduceMin           data:ordered axes:int64=? -> reduced:ordered
+ReduceProd          data:number axes:int64=? -> reduced:number
 ReduceSum           data:number axes:int64=? -> reduced:number
+ReduceSumSquare     data:number axes:int64=? -> reduced:number
 Relu                X:signed -> Y:signed
 Reshape             data:any shape:int64= -> reshaped:any
+Resize              X:any roi:float=? scales:float32=? sizes:int64=? -> Y:any
+ReverseSequence     input:any sequence_lens:int64 -> Y:any
+RoiAlign            X:float rois:float batch_indices:int64 -> Y:float
+Round               X:float -> Y:float
+Scatter             data:any indices:index updates:any -> output:any
+ScatterElements     data:any indices:index updates:any -> output:any
+ScatterND           data:any indices:int64 updates:any -> output:any
+Selu                X:float -> Y:float
 Shape               data:any -> shape:int64
+Shrink              input:number -> output:number
 Sigmoid             X:float -> Y:float
+Sign                input:number -> output:number
+Sin                 input:float -> output:float
+Sinh                input:float -> output:float
 Size                data:any -> size:int64
 Slice               data:any starts:index= ends:index= axes:index=? steps:index=? -> output:any
 Softmax             input:float -> output:float
+Softplus            X:float -> Y:float
+Softsign            input:float -> output:float
+SpaceToDepth        input:any -> output:any
 Split               input:any split:int64=? -> outputs:any*
 Sqrt                X:float -> Y:float
 Squeeze             data:any axes:int64=? -> squeezed:any
 Sub                 A:number B:number -> C:number
 Sum                 data_0:float* -> sum:float
+Swish               X:float -> Y:float
+Tan                 input:float -> output:float
 Tanh                input:float -> output:float
+ThresholdedRelu     X:float -> Y:float
 Tile                input:any repeats:int64= -> output:any
+TopK                X:number K:int64= -> Values:number Indices:int64
 Transpose           data:any -> transposed:any
+Trilu               input:any k:int64? -> output:any
 Unsqueeze           data:any axes:int64= -> expanded:any
+Upsample            X:any scales:float32= -> Y:any
 Where               condition:bool X:any Y:any -> output:any
+Xor                 A:bool B:bool -> C:bool
 """
 
 _FLOATS = ("float16", "float32", "float64")
@@ -95,7 +174,10 @@ TYPES: dict[str, tuple[str, ...]] = {
     "float": _FLOATS,
     "signed": _SIGNED,
     "number": _NUMBERS,
+    "integer": ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    "ordered": (*_NUMBERS, "bool"),
     "pooled": (*_FLOATS, "int8", "uint8"),
+    "float32": ("float32",),
     "index": ("int32", "int64"),
     "int64": ("int64",),
     "bool": ("bool",),
@@ -132,25 +214,71 @@ RANGES: dict[str, Allowed] = {
     "auto_pad": Allowed(words=("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID", "")),
     "allowzero": _FLAG,
     "broadcast": _FLAG,
+    "align_corners": _FLAG,
+    "antialias": _FLAG,
+    "blocksize": _POSITIVE,
     "ceil_mode": _FLAG,
+    "center_point_box": _FLAG,
+    "coordinate_transformation_mode": Allowed(
+        words=(
+            "half_pixel",
+            "half_pixel_symmetric",
+            "pytorch_half_pixel",
+            "align_corners",
+            "asymmetric",
+            "tf_crop_and_resize",
+        )
+    ),
     "count_include_pad": _FLAG,
     "dilations": _POSITIVE,
+    "detect_negative": _FLAG,
+    "detect_positive": _FLAG,
+    "exclude_outside": _FLAG,
+    "exclusive": _FLAG,
+    "fmod": _FLAG,
     "group": _POSITIVE,
     "is_test": _FLAG,
     "keepdims": _FLAG,
+    "k": _NOT_NEGATIVE,
+    "keep_aspect_ratio_policy": Allowed(words=("stretch", "not_larger", "not_smaller")),
     "kernel_shape": _POSITIVE,
+    "largest": _FLAG,
+    "nearest_mode": Allowed(words=("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")),
     "noop_with_empty_axes": _FLAG,
+    "num_groups": _POSITIVE,
     "num_outputs": _POSITIVE,
+    "output_height": _POSITIVE,
+    "output_padding": _NOT_NEGATIVE,
+    "output_shape": _POSITIVE,
+    "output_width": _POSITIVE,
+    "p": _POSITIVE,
+    "padding_mode": Allowed(words=("zeros", "border", "reflection")),
+    "reduction": Allowed(words=("none", "add", "mul", "max", "min")),
+    "reverse": _FLAG,
+    "sampling_ratio": _NOT_NEGATIVE,
     "saturate": _FLAG,
     "select_last_index": _FLAG,
     "size": _POSITIVE,
+    "sorted": _FLAG,
     "spatial": _FLAG,
     "storage_order": _FLAG,
     "strides": _POSITIVE,
     "training_mode": _FLAG,
     "transA": _FLAG,
     "transB": _FLAG,
+    "upper": _FLAG,
+    "DepthToSpace.mode": Allowed(words=("DCR", "CRD")),
+    "EyeLike.k": Allowed(),
+    "Gelu.approximate": Allowed(words=("none", "tanh")),
+    "GridSample.mode": Allowed(words=("bilinear", "linear", "nearest", "bicubic", "cubic")),
+    "LpNormalization.p": Allowed(1, 2),
+    "LpPool.pads": _NOT_NEGATIVE,
     "Pad.mode": Allowed(words=("constant", "reflect", "edge", "wrap")),
+    "Resize.mode": Allowed(words=("nearest", "linear", "cubic")),
+    "RoiAlign.coordinate_transformation_mode": Allowed(words=("half_pixel", "output_half_pixel")),
+    "RoiAlign.mode": Allowed(words=("avg", "max")),
+    "SpaceToDepth.mode": Allowed(words=("DCR", "CRD")),
+    "Upsample.mode": Allowed(words=("nearest", "linear", "bilinear")),
     "AveragePool.pads": _NOT_NEGATIVE,
     "MaxPool.pads": _NOT_NEGATIVE,
 }
@@ -203,7 +331,7 @@ class Slot:
 
     @property
     def types(self) -> tuple[str, ...]:
-        return TYPES[self.word.rstrip("23456789") if self.word not in TYPES else self.word]
+        return TYPES[self.word if self.word in TYPES else self.word[:-1]]
 
 
 @dataclass(frozen=True)
