@@ -17,6 +17,7 @@ import numpyvgg
 from numpyvgg.photo.faces.area import Picture
 from numpyvgg.photo.faces.geometry import from_landmarks, turn
 from numpyvgg.photo.faces.mtcnn import MtcnnDetector, squares, suppress
+from numpyvgg.photo.faces.pnet import PNet
 from numpyvgg.photo.images import load_image
 from numpyvgg.zoo import models_folder
 
@@ -48,6 +49,17 @@ def test_every_tensor_is_that_of_onnx_runtime(name: str, size: tuple[int, int]) 
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * np.abs(theirs).max(), err_msg=tensor)
 
 
+@pytest.mark.parametrize("size", [(12, 12), (13, 12), (12, 15), (61, 86), (62, 87), (47, 46), (140, 90)], ids=str)
+def test_pnet_in_strips_is_the_network_in_its_file(size: tuple[int, int]) -> None:
+    x = np.random.default_rng(2).uniform(-1, 1, (3, *size)).astype(np.float32)
+    path = models_folder() / "mtcnn-pnet.onnx"
+    offsets, probabilities = onnxruntime.InferenceSession(path).run(["offsets", "probabilities"], {"input": x[None]})
+    ours, (face, moves) = PNet(path)([x[:, ::-1], x])  # several pictures, and views, at once
+    assert ours[0].shape == face.shape
+    np.testing.assert_allclose(face, probabilities[0, 1], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(moves, offsets[0], rtol=0, atol=1e-5 * np.abs(offsets).max())
+
+
 # --- the mean of the area, against OpenCV's INTER_AREA ----------------------------------------------------------------
 
 
@@ -69,7 +81,8 @@ def test_a_crop_is_opencvs_on_black(left: int, top: int, width: int, side: int) 
     canvas[50:107, 50:93] = pixels
     place = canvas[50 + top : 50 + top + width, 50 + left : 50 + left + width]
     theirs = cv2.resize(place, (side, side), interpolation=cv2.INTER_AREA).transpose(2, 0, 1)
-    (ours,) = Picture(pixels).crops(np.array([[left, top, left + width, top + width]], float), side) * 128 + 127.5
+    box = np.array([[left, top, left + width, top + width]], float)
+    (ours,) = Picture(pixels).crops(box, np.zeros(1, int), side) * 128 + 127.5
     np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
@@ -122,8 +135,21 @@ def test_landmarks_of_a_turned_face_tell_its_angle_and_its_box(angle: float) -> 
 
 
 def test_landmarks_are_the_eyes_that_were_marked_by_hand() -> None:
-    (face,) = MtcnnDetector().find(np.asarray(load_image(PORTRAIT))).landmarks
+    (face,) = MtcnnDetector().find(np.asarray(load_image(PORTRAIT)), quarters=(0,)).landmarks
     np.testing.assert_allclose(face[:2], [[202.5, 101], [246.8, 103.3]], atol=4)
+
+
+@pytest.mark.parametrize("quarter", [1, 2, 3])
+def test_a_turned_picture_has_the_same_faces_at_the_turned_places(quarter: int) -> None:
+    detector = MtcnnDetector()
+    photo = np.asarray(load_image(PORTRAIT).resize((300, 300)).crop((40, 0, 220, 160)))  # [160, 180, 3]
+    plain = detector.find(photo, quarters=(0,))
+    there = detector.find(np.rot90(photo, -quarter), quarters=(quarter,))  # turned back, the same pixels
+    assert len(plain.boxes) == 1
+    np.testing.assert_array_equal(there.scores, plain.scores)
+    (x, y), (width, height) = np.moveaxis(plain.landmarks, -1, 0), photo.shape[1::-1]
+    expected = {1: (height - y, x), 2: (width - x, height - y), 3: (y, width - x)}[quarter]
+    np.testing.assert_allclose(there.landmarks, np.stack(expected, axis=-1), atol=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (11, 500), (12, 12), (500, 12), (64, 64)])
@@ -136,5 +162,5 @@ def test_nothing_is_found_where_nothing_is(shape: tuple[int, int]) -> None:
 
 def test_the_smallest_face_is_a_matter_of_min_face() -> None:
     small = load_image(PORTRAIT).resize((128, 128), Image.Resampling.LANCZOS)  # the face is 28 pixels high
-    assert len(MtcnnDetector(min_face=20).find(np.asarray(small)).boxes) == 1
-    assert len(MtcnnDetector(min_face=60).find(np.asarray(small)).boxes) == 0
+    assert len(MtcnnDetector(min_face=20).find(np.asarray(small), quarters=(0,)).boxes) == 1
+    assert len(MtcnnDetector(min_face=60).find(np.asarray(small), quarters=(0,)).boxes) == 0

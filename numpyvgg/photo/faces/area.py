@@ -34,8 +34,30 @@ class Picture:
         sums += part_x[:, None] * (above[:, left + 1] - sums)  # [h + 1, w + 1, 3]
         return _from_sums(sums, h / self.height * w / self.width, whole=True)
 
-    def crops(self, boxes: NDArray[np.floating], side: int) -> NDArray[np.float32]:
-        """What is in each box [n, 4], black beyond the border: float32 [n, 3, side, side]."""
+    def crops(self, boxes: NDArray[np.floating], turns: NDArray[np.integer], side: int) -> NDArray[np.float32]:
+        """What is in boxes [n, 4] of the picture turned by quarters [n], black beyond it: [n, 3, side, side]."""
+        crops = self._crops(self.boxes_back(boxes, turns), side)
+        for quarter in (1, 2, 3):
+            crops[turns == quarter] = np.rot90(crops[turns == quarter], quarter, axes=(2, 3))
+        return crops
+
+    def back(self, points: NDArray[np.floating], turns: NDArray[np.integer]) -> NDArray[np.floating]:
+        """Where points [n, k, 2] of the picture turned by quarters [n], counter-clockwise, are in the picture."""
+        (x, y), quarter = np.moveaxis(points, -1, 0), turns[:, None]
+        return np.stack(
+            [
+                np.choose(quarter, [x, self.width - y, self.width - x, y]),
+                np.choose(quarter, [y, x, self.height - y, self.height - x]),
+            ],
+            axis=-1,
+        )
+
+    def boxes_back(self, boxes: NDArray[np.floating], turns: NDArray[np.integer]) -> NDArray[np.floating]:
+        """Where boxes [n, 4] of the picture turned by quarters [n] are in the picture itself."""
+        corners = self.back(boxes.reshape(-1, 2, 2), turns)
+        return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+
+    def _crops(self, boxes: NDArray[np.floating], side: int) -> NDArray[np.float32]:
         steps = np.linspace(0, 1, side + 1)
         columns = boxes[:, :1] + steps * (boxes[:, 2:3] - boxes[:, :1])  # [n, side + 1]
         rows = boxes[:, 1:2] + steps * (boxes[:, 3:] - boxes[:, 1:2])

@@ -28,7 +28,7 @@ Detector = Callable[[NDArray[np.uint8]], tuple[NDArray[np.floating], NDArray[np.
 
 @runtime_checkable
 class LandmarkDetector(Protocol):
-    """A detector of faces that are tilted by up to 45 degrees."""
+    """A detector of faces at any angle."""
 
     min_score: float
 

@@ -24,6 +24,10 @@ from numpy.typing import NDArray
 from ...session import InferenceSession
 from ...zoo import models_folder
 from .area import Picture
+from .pnet import PNet
+
+Boxes = NDArray[np.floating]
+Turns = NDArray[np.integer]
 
 #: side of what each network looks at, in pixels, and the distance between two windows of P-Net
 P_SIDE, R_SIDE, O_SIDE, STRIDE = 12, 24, 48, 2
@@ -31,6 +35,8 @@ P_SIDE, R_SIDE, O_SIDE, STRIDE = 12, 24, 48, 2
 SHRINK = 0.709
 #: least probability of a face that each network has to see; the authors' own values
 P_THRESHOLD, R_THRESHOLD, O_THRESHOLD = 0.6, 0.7, 0.7
+#: boxes that R-Net and O-Net look at in one go
+BLOCK = 256
 
 
 class Found(NamedTuple):
@@ -53,7 +59,8 @@ class Found(NamedTuple):
 class MtcnnDetector:
     """The three networks, as they are bundled with this package: no download, nothing but NumPy and Pillow.
 
-    It finds faces that are tilted by up to 50 degrees, and tells their tilt by its landmarks.
+    They find faces that are tilted by up to 50 degrees either way, and by their landmarks tell the tilt: on the picture
+    turned by quarters they find faces at any angle.
 
     Parameters
     ----------
@@ -66,75 +73,80 @@ class MtcnnDetector:
 
     def __init__(self, min_face: float = 20) -> None:
         self.min_face = min_face
-        self._pnet, self._rnet, self._onet = (
-            InferenceSession(models_folder() / f"mtcnn-{name}.onnx") for name in ("pnet", "rnet", "onet")
-        )
+        self._pnet = PNet(models_folder() / "mtcnn-pnet.onnx")
+        self._rnet, self._onet = (InferenceSession(models_folder() / f"mtcnn-{name}.onnx") for name in ("rnet", "onet"))
 
     def __call__(self, picture: NDArray[np.uint8]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-        """Return boxes [n, 4] and scores [n] of the faces in an RGB picture."""
-        return self.find(picture)[:2]
+        """Return boxes [n, 4] and scores [n] of the upright faces in an RGB picture."""
+        return self.find(picture, quarters=(0,))[:2]
 
-    def find(self, picture: NDArray[np.uint8]) -> Found:
-        """Find the faces in an RGB picture, uint8 [H, W, 3]."""
+    def find(self, picture: NDArray[np.uint8], quarters: Sequence[int] = (0, 1, 2, 3)) -> Found:
+        """Find the faces in an RGB picture, uint8 [H, W, 3], that is turned by quarters, counter-clockwise.
+
+        A face halfway between two quarters is found in both. Boxes and landmarks are in the picture as it is given.
+        """
         image = Picture(picture)
-        return self._output(image, self._refine(image, self._propose(image)))
+        boxes, turns = self._propose(image, quarters)
+        boxes, turns = self._refine(image, boxes, turns)
+        return self._output(image, boxes, turns)
 
-    def _propose(self, image: Picture) -> NDArray[np.floating]:
-        """P-Net: boxes [n, 4] from all pictures of the pyramid together."""
-        found = [self._propose_in(level, scale) for level, scale in pyramid(image, self.min_face)]
-        windows = np.concatenate([np.empty((0, 4)), *(windows for windows, _, _ in found)])
-        offsets = np.concatenate([np.empty((0, 4)), *(offsets for _, offsets, _ in found)])
-        kept = suppress(windows, np.concatenate([np.empty(0), *(scores for _, _, scores in found)]), 0.7)
+    def _propose(self, image: Picture, quarters: Sequence[int]) -> tuple[Boxes, Turns]:
+        """P-Net: boxes [n, 4], each in the picture that is turned by the quarters [n]."""
+        levels = [(level, scale, quarter) for level, scale in pyramid(image, self.min_face) for quarter in quarters]
+        answers = self._pnet([np.rot90(level, quarter, axes=(1, 2)) for level, _, quarter in levels])
+        found: list[tuple[NDArray[Any], ...]] = [(np.empty((0, 4)), np.empty((0, 4)), np.empty(0), np.empty(0, int))]
+        for (_, scale, quarter), (probabilities, offsets) in zip(levels, answers, strict=True):  # [h, w], [4, h, w]
+            rows, columns = np.nonzero(probabilities > P_THRESHOLD)
+            windows, scores = windows_at(rows, columns, scale), probabilities[rows, columns]
+            kept = suppress(windows, scores, 0.5)
+            turns = np.full(len(kept), quarter)
+            found.append((windows[kept], offsets[:, rows[kept], columns[kept]].T, scores[kept], turns))
+        windows, moves, scores, turns = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        kept = suppress_each(windows, turns, scores, 0.7)
         windows = windows[kept]
-        return windows + offsets[kept] * np.tile(windows[:, 2:] - windows[:, :2] - 1, 2)
+        # The authors leave out the last pixel in this one place.
+        return windows + moves[kept] * np.tile(windows[:, 2:] - windows[:, :2] - 1, 2), turns[kept]
 
-    def _propose_in(
-        self, level: NDArray[np.float32], scale: float
-    ) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]:
-        """P-Net on one picture of the pyramid: windows [n, 4] in the whole picture, offsets [n, 4], scores [n]."""
-        offsets, probabilities = self._pnet.run(None, {"input": level[None]})  # [1, 4, h, w], [1, 2, h, w]
-        rows, columns = np.nonzero(probabilities[0, 1] > P_THRESHOLD)
-        corners = STRIDE * np.stack([columns, rows], axis=1)  # [n, 2]
-        windows = np.trunc(np.concatenate([corners + 1, corners + P_SIDE], axis=1) / scale) - (1, 1, 0, 0)
-        scores = probabilities[0, 1, rows, columns]
-        kept = suppress(windows, scores, 0.5)
-        return windows[kept], offsets[0][:, rows, columns].T[kept], scores[kept]
-
-    def _refine(self, image: Picture, boxes: NDArray[np.floating]) -> NDArray[np.floating]:
-        """R-Net: those of the boxes [n, 4] that hold a face, moved."""
-        if not len(boxes):
-            return boxes
+    def _refine(self, image: Picture, boxes: Boxes, turns: Turns) -> tuple[Boxes, Turns]:
+        """R-Net: those of the boxes that hold a face, moved."""
         boxes = squares(boxes)
-        offsets, probabilities = self._rnet.run(None, {"input": image.crops(boxes, R_SIDE)})  # [n, 4], [n, 2]
+        offsets, probabilities = _run(self._rnet, image, boxes, turns, R_SIDE)  # [n, 4], [n, 2]
         sure = np.flatnonzero(probabilities[:, 1] > R_THRESHOLD)
-        kept = sure[suppress(boxes[sure], probabilities[sure, 1], 0.7)]
-        return move(boxes[kept], offsets[kept])
+        kept = sure[suppress_each(boxes[sure], turns[sure], probabilities[sure, 1], 0.7)]
+        return move(boxes[kept], offsets[kept]), turns[kept]
 
-    def _output(self, image: Picture, boxes: NDArray[np.floating]) -> Found:
-        """O-Net: those of the boxes [n, 4] that hold a face, moved, and its landmarks."""
-        if not len(boxes):
-            return Found(boxes, np.empty(0), np.empty((0, 5, 2)))
+    def _output(self, image: Picture, boxes: Boxes, turns: Turns) -> Found:
+        """O-Net: those of the boxes that hold a face, moved, and its landmarks."""
         boxes = squares(boxes)
-        offsets, landmarks, scores = self._look_at(image.crops(boxes, O_SIDE))
+        offsets, points, probabilities = _run(self._onet, image, boxes, turns, O_SIDE)  # [n, 4], [n, 10], [n, 2]
+        landmarks = boxes[:, None, :2] + landmarks_of(points) * (boxes[:, None, 2:] - boxes[:, None, :2])
+        boxes, scores = move(boxes, offsets), probabilities[:, 1]
         sure = np.flatnonzero(scores > O_THRESHOLD)
-        boxes, scores, landmarks = boxes[sure], scores[sure], landmarks[sure]
-        landmarks = boxes[:, None, :2] + landmarks * (boxes[:, None, 2:] - boxes[:, None, :2])
-        boxes = move(boxes, offsets[sure])
-        kept = suppress(boxes, scores, 0.7, of_smaller=True)
-        return Found(boxes[kept], scores[kept], landmarks[kept])
+        kept = sure[suppress_each(boxes[sure], turns[sure], scores[sure], 0.7, of_smaller=True)]
+        turns = turns[kept]
+        return Found(image.boxes_back(boxes[kept], turns), scores[kept], image.back(landmarks[kept], turns))
 
     def look_closer(self, pictures: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """O-Net on pictures that a face fills, uint8 [48, 48, 3]: landmarks [n, 5, 2] in pixels, probabilities [n]."""
         x = np.stack(pictures).transpose(0, 3, 1, 2).astype(np.float32)
-        _, landmarks, scores = self._look_at((x - 127.5) / 128)
-        return landmarks * O_SIDE, scores
+        _, points, probabilities = self._onet.run(None, {"input": (x - 127.5) / 128})
+        return landmarks_of(points) * O_SIDE, probabilities[:, 1]
 
-    def _look_at(
-        self, x: NDArray[np.float32]
-    ) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]:
-        """O-Net: offsets [n, 4], landmarks [n, 5, 2] in parts of the picture, probabilities [n]."""
-        offsets, landmarks, probabilities = self._onet.run(None, {"input": x})
-        return offsets, landmarks.reshape(-1, 2, 5).swapaxes(1, 2), probabilities[:, 1]  # from x of all, y of all
+
+def _run(network: InferenceSession, image: Picture, boxes: Boxes, turns: Turns, side: int) -> list[NDArray[np.float32]]:
+    """Run R- or O-Net on what is in the boxes, as many at a time as bounded memory takes."""
+    parts = [[np.empty((0, int(output.shape[1] or 0)), np.float32)] for output in network.get_outputs()]
+    for first in range(0, len(boxes), BLOCK):
+        some = slice(first, first + BLOCK)
+        answers = network.run(None, {"input": image.crops(boxes[some], turns[some], side)})
+        for every, answer in zip(parts, answers, strict=True):
+            every.append(answer)
+    return [np.concatenate(every) for every in parts]
+
+
+def landmarks_of(points: NDArray[np.floating]) -> NDArray[np.floating]:
+    """O-Net's landmarks [n, 10], x of all five and then y of all, as [n, 5, 2]."""
+    return points.reshape(-1, 2, 5).swapaxes(1, 2)
 
 
 def pyramid(image: Picture, min_face: float) -> Iterator[tuple[NDArray[np.float32], float]]:
@@ -145,21 +157,35 @@ def pyramid(image: Picture, min_face: float) -> Iterator[tuple[NDArray[np.float3
         scale *= SHRINK
 
 
-def move(boxes: NDArray[Any], offsets: NDArray[np.floating]) -> NDArray[np.floating]:
+def windows_at(rows: NDArray[np.intp], columns: NDArray[np.intp], scale: float) -> Boxes:
+    """P-Net's windows at these places of its output, as boxes [n, 4] in the whole picture.
+
+    The authors count pixels from 1, and scale these numbers: so a window begins one of its own pixels late.
+    """
+    corners = STRIDE * np.stack([columns, rows], axis=1)  # [n, 2]
+    return np.trunc(np.concatenate([corners + 1, corners + P_SIDE], axis=1) / scale) - (1, 1, 0, 0)
+
+
+def move(boxes: Boxes, offsets: NDArray[np.floating]) -> Boxes:
     """Bounding box regression: each edge by its offset [n, 4] times the box's width or height."""
     return boxes + offsets * np.tile(boxes[:, 2:] - boxes[:, :2], 2)
 
 
-def squares(boxes: NDArray[np.floating]) -> NDArray[np.floating]:
+def squares(boxes: Boxes) -> Boxes:
     """The squares, in whole pixels, that have the boxes' centres and their longer sides."""
     centres, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True)
     low, high = np.trunc(centres - sides / 2 + 1) - 1, np.trunc(centres + sides / 2)  # the authors count pixels from 1
     return np.concatenate([low, np.maximum(high, low + 1)], axis=1)
 
 
-def suppress(
-    boxes: NDArray[np.floating], scores: NDArray[np.floating], limit: float, of_smaller: bool = False
+def suppress_each(
+    boxes: Boxes, turns: Turns, scores: NDArray[np.floating], limit: float, of_smaller: bool = False
 ) -> NDArray[np.intp]:
+    """`suppress` in each turned picture by itself: the pictures are laid side by side, far apart."""
+    return suppress(boxes + 1e7 * turns[:, None], scores, limit, of_smaller)
+
+
+def suppress(boxes: Boxes, scores: NDArray[np.floating], limit: float, of_smaller: bool = False) -> NDArray[np.intp]:
     """Non-maximum suppression: the surest boxes, of which no two overlap by more than `limit`.
 
     Parameters

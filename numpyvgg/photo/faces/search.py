@@ -5,9 +5,8 @@ The crop is that of Rothe, Timofte and Van Gool, "Deep expectation of real and a
 facial landmarks" (IJCV 2018), section 3.1: the upright face with 40 % of its size on every side, the last pixel of the
 photograph repeated where the crop reaches beyond it.
 
-How a face is found and how its angle is told depends on the detector. One that gives landmarks finds faces that are
-tilted by 45 degrees, and tells the tilt: four quarter turns see every face. One of upright faces is the paper's way: it
-runs on the photograph turned by many angles.
+How a face is found and how its angle is told depends on the detector. One that gives landmarks finds faces at any angle
+and tells the angle. One of upright faces is the paper's way: it runs on the photograph turned by many angles.
 """
 
 from __future__ import annotations
@@ -31,8 +30,6 @@ from .mtcnn import O_SIDE, MtcnnDetector
 DEX_ANGLES = (*range(-60, 61, 5), -90, 90, 180)
 #: every third of them, enough to see each face at least once: detectors of upright faces tolerate 15 degrees of tilt
 COARSE_ANGLES = (*range(-60, 61, 15), -90, 90, 180)
-#: enough for a detector that tolerates 45 degrees
-QUARTER_TURNS = (0, 90, 180, -90)
 #: degrees around a first find at which a face is looked at again by a detector of upright faces
 FINE_ANGLES = (-20, -15, -10, -5, 0, 5, 10, 15, 20)
 #: at how many of those a face has to be seen; a chance pattern is seen at one or two
@@ -101,10 +98,10 @@ def align_faces(
 ) -> list[Face]:
     """Find every face in a photograph, at whatever angle, and crop each upright, with its margin.
 
-    The search is in two steps. The first runs the detector on the whole photograph, turned by each of `angles`, and
-    keeps the strongest of all detections that overlap. The second looks at each of these finds again, upright and in a
-    picture of its own. The second step alone decides about angle, box and score, so how thorough the first one is
-    decides which faces are found, not what is said about them.
+    The search is in two steps. The first runs the detector on the whole photograph, at all angles, and keeps the
+    strongest of all detections that overlap. The second looks at each of these finds again, upright and in a picture of
+    its own. The second step alone decides about angle, box and score, so how thorough the first one is decides which
+    faces are found, not what is said about them.
 
     Parameters
     ----------
@@ -113,8 +110,8 @@ def align_faces(
     detector : callable, optional
         See `detectors`; a `MtcnnDetector` if none is given.
     angles : sequence of float, optional
-        Degrees, counter-clockwise, by which the photograph is turned in the first step. By default `QUARTER_TURNS` for
-        a detector that gives landmarks, and `COARSE_ANGLES` for others; the paper's are `DEX_ANGLES`.
+        Degrees, counter-clockwise, by which the photograph is turned in the first step for a detector of upright faces:
+        by default `COARSE_ANGLES`; the paper's are `DEX_ANGLES`. One that gives landmarks has no use for them.
     min_size : float, optional
         Pixels of the photograph, 12 or more; smaller faces are left out. The first step runs on a copy in which a face
         of this size has 20 pixels, so its time falls with the square of it. By default 20, or a 32nd of the longest
@@ -145,9 +142,7 @@ def align_faces(
         min_size = max(SMALLEST, max(photo.shape[:2]) * SMALLEST / WORKING_SIZE)
     elif not min_size >= 12:
         raise ArgumentError(f"min_size={min_size:g}: the smallest face that can be found has 12 pixels")
-    if angles is None:
-        angles = QUARTER_TURNS if isinstance(detector, LandmarkDetector) else COARSE_ANGLES
-    finds = distinct(_look(photo, detector, angles, SMALLEST / min_size))
+    finds = distinct(_look(photo, detector, angles or COARSE_ANGLES, SMALLEST / min_size))
     faces = [face for find in finds if (face := _look_again(photo, detector, find)) is not None]
     faces = [face for face in distinct(faces) if face.extent.min() >= min_size]
     faces.sort(key=lambda face: -face.extent.prod())
@@ -177,10 +172,13 @@ def _look(photo: NDArray[np.uint8], detector: Detector, angles: Sequence[float],
     width, height = np.maximum(np.rint(extent * scale), 1).astype(int).tolist()
     copy = np.asarray(Image.fromarray(photo).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0))
     unit = extent / (width, height)  # pixels of the photograph per pixel of the copy
-    seen = []
-    for angle in angles:
-        turned = np.abs(turn(angle)) @ (width, height)
-        seen += _detect(copy, detector, np.array([width / 2, height / 2]), turned, angle, 1.0)
+    if isinstance(detector, LandmarkDetector):
+        found = detector.find(copy)
+        seen = [from_landmarks(*face) for face in zip(found.landmarks, found.scores.tolist(), strict=True)]
+    else:
+        centre = np.array([width / 2, height / 2])
+        turned = {angle: np.abs(turn(angle)) @ (width, height) for angle in angles}
+        seen = [one for angle in angles for one in _detect(copy, detector, centre, turned[angle], angle, 1.0)]
     return [s._replace(centre=s.centre * unit, extent=s.extent * unit) for s in seen]
 
 
@@ -256,22 +254,15 @@ def _detect(
 ) -> list[Sighting]:
     """Run the detector on a turned rectangle of the photograph, and tell where in the photograph the faces are."""
     width, height = np.maximum(np.rint(extent * scale), 1).astype(int).tolist()
-    seen = _sightings_in(upright(photo, centre, extent, angle, (width, height)), detector)
+    boxes, scores = detector(upright(photo, centre, extent, angle, (width, height)))
     unit = extent / (width, height)  # pixels of the photograph per pixel of the turned picture
     return [
-        Sighting(centre + (unit * s.centre - extent / 2) @ turn(angle), unit * s.extent, angle + s.angle, s.score)
-        for s in seen
-    ]
-
-
-def _sightings_in(picture: NDArray[np.uint8], detector: Detector) -> list[Sighting]:
-    """What the detector sees in a picture, in the picture's own coordinates."""
-    if isinstance(detector, LandmarkDetector):
-        found = detector.find(picture)
-        return [from_landmarks(*face) for face in zip(found.landmarks, found.scores.tolist(), strict=True)]
-    boxes, scores = detector(picture)
-    return [
-        Sighting((box[:2] + box[2:]) / 2, box[2:] - box[:2], 0.0, float(score))
+        Sighting(
+            centre + (unit * (box[:2] + box[2:]) / 2 - extent / 2) @ turn(angle),
+            unit * (box[2:] - box[:2]),
+            angle,
+            float(score),
+        )
         for box, score in zip(np.asarray(boxes, float), scores, strict=True)
         if (box[2:] > box[:2]).all()
     ]
