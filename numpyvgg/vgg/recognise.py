@@ -1,4 +1,4 @@
-"""How a VGG network is found in a graph: by its structure, whatever the names and whoever exported it.
+"""How a VGG network is found in a graph: by its structure, whatever its names and its exporter.
 
 Simonyan and Zisserman's table 1 has four networks that differ only in how many 3x3 convolutions each block has. The
 rest is the same for all: five blocks of convolutions, each followed by a ReLU, each block closed by 2x2 max pooling;

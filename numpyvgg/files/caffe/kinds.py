@@ -1,4 +1,4 @@
-"""What a file is, by its content, for whoever has something else than the file that was wanted.
+"""What a file is, by its content, for errors that say which other kind of file it is.
 
 Of five small files called ``.caffemodel`` that were met in public repositories none was one: web pages, a placeholder,
 a program. The content is asked only when a file cannot be read as what it should be: a network's name may begin with
