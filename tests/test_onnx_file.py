@@ -141,7 +141,7 @@ def test_rows_of_a_weight_can_be_read_a_few_at_a_time(storage, tmp_path):
     path = write_standin(tmp_path / "net.onnx", Layout(storage=storage, alignment=3))
     wanted = next(t for t in onnx.load(path).graph.initializer if t.name == "fc6_W")
     whole = numpy_helper.to_array(wanted)
-    rows = read_onnx(path).initializers.stored("fc6_W").rows(whole.shape)
+    rows = read_onnx(path).initializers.stored("fc6_W").row_reader(whole.shape)
     assert rows.shape == whole.shape
     for first, last in ((0, 1), (5, 12), (len(whole) - 3, len(whole)), (0, len(whole))):
         some = np.empty((last - first, whole.shape[1]), rows.dtype)

@@ -156,7 +156,7 @@ class Scratch(threading.local):
             self._memory[name] = memory = np.empty(count, np.uint8)
         return memory[:count].view(dtype).reshape(shape)
 
-    def rows(self, name: str, count: int, length: int, dtype: np.dtype) -> np.ndarray:
+    def spaced(self, name: str, count: int, length: int, dtype: np.dtype) -> np.ndarray:
         """The same, as rows with a cache line between them: a power of two apart, all would fall on the same lines."""
         return self.array(name, (count, length + 64 // dtype.itemsize), dtype)[:, :length]
 

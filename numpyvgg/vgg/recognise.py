@@ -346,7 +346,7 @@ class _Recogniser:
     def _in_file(self, node: Node, shape: tuple[int, ...], load: Callable[..., Weights]) -> FileWeight | None:
         """The weight as a matrix in the file; None where its numbers have to be decoded."""
         stored = self.graph.stored(node.inputs[1])
-        rows = stored.rows((shape[0], math.prod(shape[1:]))) if stored else None
+        rows = stored.row_reader((shape[0], math.prod(shape[1:]))) if stored else None
         return FileWeight(rows, lambda: load(aligned=True)[0]) if rows else None
 
     def _folded(self, load: Callable[..., Weights], node: Node, channels: int) -> Callable[..., Weights]:
