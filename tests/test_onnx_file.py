@@ -310,6 +310,9 @@ OTHER_FILES = {
     "a text file": (b"this is not a model\n" * 20, "a text file"),
     "a web page": (b"<!DOCTYPE html><html>\xc3\xa4</html>", "a web page"),
     "a zip archive": (b"PK\x03\x04" + bytes(100), "a zip archive"),
+    "a gzip archive": (b"\x1f\x8b\x08" + bytes(100), "a gzip archive, .*unpack it first"),
+    "the text form": (b'<\n  ir_version: 8,\n  opset_import: ["" : 17]\n>\nagraph', "ONNX.s text form, .*onnx.parser"),
+    "the form of ONNX Runtime": (b"\x18\0\0\0ORTM" + bytes(100), "own format .*take the .onnx file"),
     "a Git LFS pointer": (
         b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 538703700\n",
         "git lfs pull",

@@ -26,6 +26,7 @@ import numpy as np
 
 from ..errors import ArgumentError, ModelFormatError, UnsupportedModelError, printable, reported_as_ours
 from .external import ExternalFiles
+from .kinds import ONNX, refuse
 from .source import Source
 from .tensor import StoredTensor, dtype_name, read_tensor
 from .wire import Message
@@ -224,7 +225,7 @@ def read_onnx(model: str | os.PathLike[str] | bytes | SerializableModel) -> Onnx
 
 
 def _read_model(source: Source, files: ExternalFiles | None) -> OnnxModel:
-    refuse_other_files(source, "an ONNX file")
+    refuse(source, ONNX)
     model = Message.root(source, "ModelProto")
     if not model.has(7):
         model.fail("there is no graph; is this an ONNX file?", 0)
@@ -254,21 +255,6 @@ def _read_model(source: Source, files: ExternalFiles | None) -> OnnxModel:
         ir_version=model.integer(1),
         graph_name=graph.text(2),
     )
-
-
-def refuse_other_files(source: Source, wanted: str) -> None:
-    """Name the files that people have instead of a model, and how to come by the model."""
-    head = bytes(source.data[:256]).lstrip()
-    if head.startswith(b"version https://git-lfs"):
-        raise ModelFormatError(
-            f"{source.name}: byte 0: a Git LFS pointer of {len(source)} bytes, not the model it points to; "
-            "fetch the model itself (git lfs pull)"
-        )
-    if head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF")):
-        raise ModelFormatError(f"{source.name}: byte 0: this is an image, not an ONNX file")
-    if head[:1] == b"<" or head[:2] == b"PK" or (head and all(32 <= b < 127 or b in b"\t\r\n" for b in head)):
-        kind = "a web page" if head[:1] == b"<" else "a zip archive" if head[:2] == b"PK" else "a text file"
-        raise ModelFormatError(f"{source.name}: byte 0: this is {kind}, not {wanted}")
 
 
 def _domain(name: str) -> str:
