@@ -166,7 +166,10 @@ def test_what_lies_in_a_folder_beside_photographs_is_named_once(networks, tmp_pa
     assert cli.main(["predict", str(tmp_path / "photos"), *models(networks)]) == 1
     captured = capsys.readouterr()
     assert len(captured.out.splitlines()) == 2
-    assert "numpyvgg: skipped 2 that are no photographs: 1 .pdf files (form.pdf); 1 .txt files (notes.txt)\n" in captured.err
+    assert (
+        "numpyvgg: skipped 2 that are no photographs: 1 .pdf files (form.pdf); 1 .txt files (notes.txt)\n"
+        in captured.err
+    )
     assert "IMG_0001.HEIC: not an image" in captured.err
     assert "numpyvgg: 1 of 3 images could not be read\n" in captured.err
 
