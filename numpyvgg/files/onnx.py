@@ -3,7 +3,7 @@
 An ONNX file is one protobuf message, a `ModelProto`; the tree below is what this module reads of it, with the field
 numbers of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto)::
 
-    ModelProto         ir_version 1, producer_name 2, graph 7, opset_import 8
+    ModelProto         ir_version 1, producer_name 2, domain 4, graph 7, opset_import 8, metadata_props 14
       GraphProto       node 1, name 2, initializer 5, input 11, output 12
         NodeProto      input 1, output 2, name 3, op_type 4, attribute 5, domain 7
         TensorProto    dims 1, data_type 2, float_data 4 ... raw_data 9, external_data 13
@@ -134,6 +134,19 @@ class Initializers(Mapping[str, np.ndarray]):
 
 
 @dataclass(frozen=True)
+class ModelMetadata:
+    """What a model says of itself, under ONNX Runtime's names; exporters put class names and sizes into the map."""
+
+    producer_name: str = ""
+    graph_name: str = ""
+    domain: str = ""
+    description: str = ""
+    graph_description: str = ""
+    version: int = 0
+    custom_metadata_map: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class OnnxModel:
     """An ONNX file's contents.
 
@@ -155,6 +168,7 @@ class OnnxModel:
     producer : str
     ir_version : int
     graph_name : str
+    metadata : ModelMetadata
     """
 
     path: str
@@ -167,6 +181,7 @@ class OnnxModel:
     ir_version: int = 0
     graph_name: str = ""
     overridable: list[str] = field(default_factory=list)
+    metadata: ModelMetadata = field(default_factory=ModelMetadata)
 
     @property
     def opset(self) -> int:
@@ -254,6 +269,15 @@ def _read_model(source: Source, files: ExternalFiles | None) -> OnnxModel:
         producer=" ".join(filter(None, (model.text(2), model.text(3)))),
         ir_version=model.integer(1),
         graph_name=graph.text(2),
+        metadata=ModelMetadata(
+            producer_name=model.text(2),
+            graph_name=graph.text(2),
+            domain=model.text(4),
+            description=model.text(6),
+            graph_description=graph.text(10),
+            version=model.integer(5),
+            custom_metadata_map={m.text(1): m.text(2) for m in model.messages(14, "metadata_props")},
+        ),
     )
 
 

@@ -246,6 +246,7 @@ class _Round:
 
     def __init__(self, task: Callable[[int], None], count: int) -> None:
         self._task = task
+        self._errors = np.geterr()  # NumPy's warnings are a setting of each thread; helpers take the caller's
         self._numbers = Tickets(count)
         self.ended: SimpleQueue[None] = SimpleQueue()
         self.error: BaseException | None = None
@@ -253,8 +254,9 @@ class _Round:
     def work(self) -> None:
         """Take tasks until none are left, or one has failed."""
         try:
-            for number in self._numbers:
-                self._task(number)
+            with np.errstate(**self._errors):
+                for number in self._numbers:
+                    self._task(number)
         except BaseException as error:
             self.error = self.error or error
             self._numbers.close()
