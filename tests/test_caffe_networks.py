@@ -11,7 +11,7 @@ from caffe_writer import Writer, opencv_layers, opencv_net
 from conftest import PORTRAIT
 
 from numpyvgg import InferenceSession
-from numpyvgg.errors import ArgumentError
+from numpyvgg.errors import ModelFormatError
 from numpyvgg.files.caffe import read_caffe
 from numpyvgg.photo.images import load_image
 
@@ -108,7 +108,7 @@ def test_pooling_rounded_down_does_not_fit_the_weights(narrow):
     """27, 13 and 6 instead of 28, 14 and 7: fc6 has weights for 7 x 7."""
     writer, model = narrow
     assert [writer.shapes[f"pool{i}"][1] for i in (1, 2, 5)] == [28, 14, 7]
-    with pytest.raises(ArgumentError, match="fc6"):
+    with pytest.raises(ModelFormatError, match="fc6"):
         InferenceSession(changed(model, "MaxPool", ceil_mode=0)).run(None, {"data": crops(1, 227)})
 
 
@@ -168,6 +168,12 @@ def cut(points, tops, **parameters):
     return build
 
 
+def deconvolution(net):
+    weight = net.random.normal(size=(6, 2, 4, 4))
+    p = {"num_output": 4, "kernel_size": [4], "stride": [2], "pad": [1], "group": 2}
+    net.layer("last", "Deconvolution", "data", arrays=[weight, net.random.normal(size=4)], convolution_param=p)
+
+
 def scaled(net):
     blob = net.conv("data", "conv", 4, 3, relu=False)
     net.batch_norm(blob, "1")
@@ -215,6 +221,7 @@ LAYER_TYPES = {
     "slice at points": cut([1, 4], 3),
     "slice in equal parts": cut([], 2),
     "slice of rows": cut([5], 2, axis=2),
+    "deconvolution in groups": deconvolution,
     "batch norm and scale in place": scaled,
     "a blob scaled by a blob": excited,
     "fully connected, no bias": lambda net: net.fc("data", "last", 7, bias=False),

@@ -9,14 +9,17 @@ from ..zoo import PUBLISHED, adopt, fetch
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "Half a gigabyte is too much? age-googlenet and gender-googlenet take 24 MB each: eight groups of ages."
+    )
     parser.add_argument("names", metavar="NAME", nargs="*", help=f"of a network: {', '.join(PUBLISHED)}")
-    parser.add_argument("--all", action="store_true", help="all of them")
+    parser.add_argument("--all", action="store_true", help="all of them that are served somewhere")
     parser.add_argument("--from", metavar="FILE", dest="file", help="take this file, and copy it into the cache")
     parser.add_argument("--no-verify", action="store_true", help="with --from: take it whatever its hash is")
 
 
 def run(args: argparse.Namespace) -> int:
-    names = list(PUBLISHED) if args.all else args.names
+    names = [name for name, network in PUBLISHED.items() if network.sources] if args.all else args.names
     if not names or (args.all and args.names):
         raise ArgumentError(f"name the networks to fetch ({', '.join(PUBLISHED)}), or give --all")
     if args.file is None:

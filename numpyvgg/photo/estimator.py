@@ -207,10 +207,22 @@ def prepared(
         fields.setdefault("size", _mean_size(fields["mean_file"]))
     elif "mean" in fields:
         fields["mean_file"] = ""
-    result = replace(base, **fields)
+    result = replace(base, **fields, name="" if fields else base.name)
+    if result.mean_file and known and "mean_file" not in fields:
+        result = replace(result, mean_file=_beside(known, name, result.mean_file))
     if known and known.name in BUNDLED and result != base:
         raise ArgumentError(f"{name}: how its images are prepared is known ({base}); leave {', '.join(said)} out")
     return _fitted(result, side, getattr(network, "open_size", False), name)
+
+
+def _beside(known: Published, name: str, mean_file: str) -> str:
+    """The path of a known network's mean image, which lies beside the network."""
+    path = (known.path if name == known.name else Path(name)).parent / mean_file
+    if not path.is_file():
+        raise ArgumentError(
+            f"{name}: is prepared with the mean image {mean_file}, which is not at {path}: give --mean FILE"
+        )
+    return str(path)
 
 
 def _named(chosen: str, base: Preparation, known: Published | None, name: str) -> Preparation:

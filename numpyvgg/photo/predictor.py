@@ -56,7 +56,10 @@ class Prediction:
     labels: dict[str, Labels] = field(default_factory=dict, repr=False, compare=False)
 
     def __str__(self) -> str:
-        return ", ".join(f"{given} ({network})" for network, given in self.answers.items())
+        """Each answer with its network and, where that has a name, its preparation."""
+        ways = {network: preparation.name for network, preparation in self.preparations.items() if preparation.name}
+        names = {network: ", ".join(filter(None, (network, ways.get(network)))) for network in self.answers}
+        return ", ".join(f"{given} ({names[network]})" for network, given in self.answers.items())
 
 
 class Predictor:

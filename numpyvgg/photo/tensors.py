@@ -43,13 +43,16 @@ def tensors(image: Image.Image, preparation: Preparation) -> np.ndarray:
     if preparation.channels == "bgr":
         pixels = pixels[:, :, ::-1]
     values = pixels.transpose(2, 0, 1)  # [3, height, width]
-    if preparation.mean_file:
-        values = values - _mean_image(preparation.mean_file, values.shape)
-    elif preparation.mean:
-        values = values - _by_channel(preparation.mean)
+    mean = _mean_image(preparation.mean_file, values.shape) if preparation.mean_file else None
+    if mean is None:
+        views = _views(values - _by_channel(preparation.mean or (0.0,)), preparation)
+    elif preparation.mean_resized:
+        views = _views(values, preparation) - resized_bilinearly(mean, preparation.input_size)
+    else:
+        views = _views(values - mean, preparation)
     if preparation.scale:
-        values = values * _by_channel(preparation.scale)
-    return np.ascontiguousarray(_views(values, preparation))
+        views = views * _by_channel(preparation.scale)
+    return np.ascontiguousarray(views)
 
 
 def _by_channel(numbers: tuple[float, ...]) -> np.ndarray:
@@ -67,6 +70,18 @@ def _views(values: np.ndarray, preparation: Preparation) -> np.ndarray:
     if preparation.views == "ten-crop":
         views += [view[:, :, ::-1] for view in views]
     return np.stack(views)
+
+
+def resized_bilinearly(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """An image ``[C, h, w]`` at another size ``[C, H, W]``, each pixel from the four nearest, without smoothing."""
+    for axis, side in zip((1, 2), size, strict=True):
+        last = image.shape[axis] - 1
+        at = ((np.arange(side) + 0.5) * image.shape[axis] / side - 0.5).clip(0, last)
+        low = at.astype(int)
+        part = (at - low).astype(np.float32).reshape(-1, 1) if axis == 1 else (at - low).astype(np.float32)
+        before, after = image.take(low, axis), image.take(np.minimum(low + 1, last), axis)
+        image = before + (after - before) * part
+    return image
 
 
 def _mean_image(path: str, shape: tuple[int, ...]) -> np.ndarray:

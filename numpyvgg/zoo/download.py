@@ -43,6 +43,11 @@ def fetch(name: str) -> Path:
         pooch or filelock is not installed.
     """
     network = published(name)
+    if not network.sources and not network.path.is_file():
+        raise FetchError(
+            f"{name}: no address is known to serve {network.file}; bring the file by hand: "
+            f"`numpyvgg fetch {name} --from {network.file}` ({network.reference})"
+        )
     path, part = network.path, _part_path(network.path)
     try:
         from filelock import FileLock
@@ -62,9 +67,7 @@ def fetch(name: str) -> Path:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             part.unlink(missing_ok=True)  # a full disk is in the way of more than this
-        raise FetchError(
-            f"{path}: cannot be written: {error.strerror or error}; set NUMPYVGG_CACHE to choose another folder"
-        ) from None
+        raise FetchError(f"{path}: cannot be written: {error.strerror or error}") from None
     return path
 
 

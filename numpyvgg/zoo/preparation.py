@@ -39,6 +39,11 @@ class Preparation:
         is about the mean of the ten outputs.
     margin : bool
         Whether a face is given with the 40 % around it that the DEX networks see, or tightly cropped.
+    mean_resized : bool
+        Whether the mean image is resized to the crop and subtracted from every view, mirrored ones too, as Caffe's
+        Python interface does it; else it is subtracted before the crop.
+    name : str
+        What this way is called; empty where it has no name.
     in_graph : str
         What the network's own graph does to its input before the first layer, for people; nothing follows from it.
     """
@@ -51,6 +56,8 @@ class Preparation:
     scale: tuple[float, ...] = ()
     views: str = "centre"
     margin: bool = True
+    mean_resized: bool = False
+    name: str = ""
     in_graph: str = ""
 
     @property
@@ -60,9 +67,9 @@ class Preparation:
 
     def __str__(self) -> str:
         """All of it in a line, as outputs name it: ``224x224 bgr, mean 104,117,123, scale 0.00390625``."""
-        parts = [f"{self.size[0]}x{self.size[1]} {self.channels}"]
+        parts = [f"{self.name}{self.name and ': '}{self.size[0]}x{self.size[1]} {self.channels}"]
         if self.mean_file:
-            parts.append(f"mean {self.mean_file}")
+            parts.append(f"mean {self.mean_file}{' resized' if self.mean_resized else ''}")
         elif self.mean:
             parts.append(f"mean {_numbers(self.mean)}")
         if self.scale:

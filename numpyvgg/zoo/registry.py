@@ -1,9 +1,10 @@
 """The networks that have a name: what they are, what they take and answer, and where they are served.
 
-They are the DEX networks of Rothe, Timofte and Van Gool, converted from Caffe to ONNX for the ONNX model zoo, and the
-zoo's two UltraFace detectors, which find the faces that the DEX networks look at (see `numpyvgg.photo.faces`). Their
-sizes and hashes are those of the zoo's own Git LFS pointers; the zoo stopped serving them on 1 July 2025, and its files
-moved to the two places in `SOURCES`. Whatever serves a file, its hash decides whether it is used.
+They are the DEX networks of Rothe, Timofte and Van Gool, converted from Caffe to ONNX for the ONNX model zoo, the zoo's
+two small GoogLeNets, and its two UltraFace detectors, which find the faces that the others look at (see
+`numpyvgg.photo.faces`). Their sizes and hashes are those of the zoo's own Git LFS pointers; the zoo stopped serving
+them on 1 July 2025, and its files moved to the two places in `SOURCES`. Levi and Hassner's networks are Caffe files of
+their authors, and brought by hand. Whatever serves a file, its hash decides whether it is used.
 
 Two small networks are bundled, so that there is an answer before anything is fetched: the age network (a ResNet of 10
 layers, 81 classes) and the gender network of dlib-models, trained by Cydral Technology and given to the public domain
@@ -14,20 +15,16 @@ Figures about them are those of `manifest.json` in the Python package age-and-ge
 
 from __future__ import annotations
 
-import atexit
 import dataclasses
-import functools
-import shutil
-import tempfile
 from collections import ChainMap
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from ..errors import ArgumentError
 from ..files.cache import cache_folder
-from .labels import GENDER, Labels, ages
+from .adience import AGE_GROUPS, CHANNEL_MEAN, GOOGLENET, LEVI_HASSNER, levi_hassner_layers
+from .labels import GENDER, MALE_FIRST, Labels, ages
 from .preparation import DEX, Preparation
 
 #: Where a file is asked for, in this order
@@ -70,6 +67,8 @@ class Published:
         Names that its authors or others gave files with this network, Caffe's included.
     structure : str
         What it has to be for one of these names to be believed: ``VGG-16``, or nothing where only the hash counts.
+    layers : str
+        The layers that a Caffe file is used with (a prototxt's text); empty: those in the file.
     """
 
     name: str
@@ -86,6 +85,7 @@ class Published:
     preparations: dict[str, Preparation] = dataclasses.field(default_factory=dict)
     also_called: tuple[str, ...] = ()
     structure: str = ""
+    layers: str = ""
 
     @property
     def sources(self) -> list[str]:
@@ -99,6 +99,14 @@ class Published:
     def path(self) -> Path:
         """Where it is kept on this machine, when it is here."""
         return cache_folder() / self.file
+
+
+class ByHand(Published):
+    """A network that is served nowhere under an address that is known to last: its user brings the file."""
+
+    @property
+    def sources(self) -> list[str]:
+        return []
 
 
 class Bundled(Published):
@@ -115,24 +123,27 @@ class Bundled(Published):
         return models_folder() / self.file
 
 
-@functools.cache
 def models_folder() -> Path:
-    """Where the bundled files are: inside the package when installed, beside the package in a checkout.
-
-    From a package that is imported from a zip they are unpacked, for as long as the process lives.
-    """
-    package = resources.files("numpyvgg")
-    if isinstance(package, Path):
-        installed = package / "models"
-        return installed if installed.is_dir() else package.parent / "models"
-    unpacked = Path(tempfile.mkdtemp(prefix="numpyvgg-"))
-    atexit.register(shutil.rmtree, unpacked, ignore_errors=True)
-    for file in (package / "models").iterdir():
-        if file.name.endswith(".onnx"):
-            (unpacked / file.name).write_bytes(file.read_bytes())
-    return unpacked
+    """Where the bundled files are: inside the package when installed, beside the package in a checkout."""
+    package = Path(__file__).parents[1]
+    installed = package / "models"
+    return installed if installed.is_dir() else package.parent / "models"
 
 
+_GOOGLENET: dict[str, Any] = {
+    "data_set": "Adience",
+    "reference": "S. Lapuschkin, A. Binder, K.-R. Müller, W. Samek: Understanding and comparing deep neural networks "
+    "for age and gender classification. ICCV workshops 2017",
+    "preparation": GOOGLENET,
+}
+_LEVI_HASSNER: dict[str, Any] = {
+    "data_set": "Adience",
+    "licence": "as is, copyright 2015 Levi and Hassner",
+    "reference": "G. Levi, T. Hassner: Age and gender classification using convolutional neural networks. CVPR "
+    "workshops 2015; files in github.com/GilLevi/AgeGenderDeepLearning",
+    "preparation": CHANNEL_MEAN,
+    "preparations": LEVI_HASSNER,
+}
 _ULTRAFACE: dict[str, Any] = {
     "classes": 2,
     "labels": Labels("class", ("background", "face")),
@@ -176,6 +187,44 @@ PUBLISHED = {
             data_set="IMDB-WIKI",
             also_called=("gender.caffemodel", "VGG_ILSVRC_16_layers_Gender.onnx"),
             structure="VGG-16",
+        ),
+        Published(
+            name="age-googlenet",
+            file="age_googlenet.onnx",
+            size=23_960_165,
+            sha256="fa2a3228e425056aa2b080b3afd3cf607327c86616e952602ed67b5fc16ab356",
+            classes=8,
+            labels=AGE_GROUPS,
+            **_GOOGLENET,
+        ),
+        Published(
+            name="gender-googlenet",
+            file="gender_googlenet.onnx",
+            size=23_935_566,
+            sha256="af24a4eaa9eaf70913cc9a337a0387c86f11549cbd9bbc16bffeefcdcf88cbf4",
+            classes=2,
+            labels=MALE_FIRST,
+            **_GOOGLENET,
+        ),
+        ByHand(
+            name="levi-age",
+            file="age_net.caffemodel",
+            size=45_661_480,
+            sha256="6dde5d07df5ca1d66ff39e525693f05ccfb9d2c437e188fdd1a10d42e57fabd6",
+            classes=8,
+            labels=AGE_GROUPS,
+            layers=levi_hassner_layers(8),
+            **_LEVI_HASSNER,
+        ),
+        ByHand(
+            name="levi-gender",
+            file="gender_net.caffemodel",
+            size=45_649_168,
+            sha256="ac7571b281ae078817764b645a20541bd6aa1babeac20a45e6d8de7d61ba0e50",
+            classes=2,
+            labels=MALE_FIRST,
+            layers=levi_hassner_layers(2),
+            **_LEVI_HASSNER,
         ),
         Published(
             name="ultraface-320",

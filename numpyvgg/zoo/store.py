@@ -7,15 +7,15 @@ import datetime
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import FetchError, ModelFormatError
+from ..errors import FetchError
 from ..files.cache import cache_folder, written_whole
-from ..files.caffe import read_model
+from ..files.caffe import read_caffe, read_model
 from ..files.onnx import OnnxModel
+from ..files.source import Source
 from ..text import human_bytes
 from .registry import BUNDLED, NETWORKS, PUBLISHED, Published, published
 
@@ -85,28 +85,10 @@ def find(model: str | os.PathLike[str]) -> Path:
 
 def open_model(model: str | os.PathLike[str]) -> OnnxModel:
     """Read a network that is given by its name or its path, an ONNX or a Caffe file; see `find` and `read_model`."""
-    path = find(model)
-    try:
-        return read_model(path)
-    except ModelFormatError as error:
-        name = _pointed_to(path)
-        if name:
-            raise ModelFormatError(
-                f"{path}: a Git LFS pointer, not the network {name} itself: `numpyvgg fetch {name}` brings it"
-            ) from None
-        raise error
-
-
-def _pointed_to(path: Path) -> str:
-    """The published network that a Git LFS pointer stands for, by the hash in it; "" where it is none."""
-    try:
-        if path.stat().st_size > 1000:
-            return ""
-        pointer = path.read_bytes()
-    except OSError:
-        return ""
-    oid = re.search(rb"^oid sha256:([0-9a-f]{64})$", pointer, re.MULTILINE)
-    return next((n.name for n in PUBLISHED.values() if oid and n.sha256 == oid[1].decode()), "")
+    path, network = find(model), NETWORKS.get(os.fspath(model))
+    if network is not None and network.layers:
+        return read_caffe(path, Source(f"the layers of {network.name}", network.layers.encode()))
+    return read_model(path)
 
 
 def identify(model: str | os.PathLike[str], structure: str, classes: int) -> Published | None:
@@ -145,9 +127,10 @@ def require(names: list[str]) -> None:
     missing = [PUBLISHED[name] for name in names if not PUBLISHED[name].path.is_file()]
     if missing:
         sizes = " and ".join(f"{network.name} ({human_bytes(network.size)})" for network in missing)
-        command = " ".join(["numpyvgg fetch", *(network.name for network in missing)])
-        verb = "is" if len(missing) == 1 else "are"
-        raise FetchError(f"{sizes} {verb} not in {cache_folder()}: fetch with `{command}`, or give --model PATH")
+        commands = ["numpyvgg fetch " + " ".join(served)] if (served := [n.name for n in missing if n.sources]) else []
+        commands += [f"numpyvgg fetch {network.name} --from FILE" for network in missing if not network.sources]
+        verb, how = "is" if len(missing) == 1 else "are", "`, `".join(commands)
+        raise FetchError(f"{sizes} {verb} not in {cache_folder()}: fetch with `{how}`, or give --model PATH")
 
 
 def adopt(name: str, path: str | os.PathLike[str], verify: bool = True) -> Path:
@@ -187,10 +170,7 @@ def adopt(name: str, path: str | os.PathLike[str], verify: bool = True) -> Path:
                     "--no-verify takes it all the same"
                 )
     except OSError as error:
-        raise FetchError(
-            f"{source}: cannot be copied to {network.path}: {error.strerror or error}; set NUMPYVGG_CACHE to choose "
-            "another folder"
-        ) from None
+        raise FetchError(f"{source}: cannot be copied to {network.path}: {error.strerror or error}") from None
     write_record(network.path, digest.hexdigest() == network.sha256, str(source.resolve()))
     return network.path
 
