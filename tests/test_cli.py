@@ -40,8 +40,8 @@ def test_inspect_adds_up_the_layers(network):
     [
         (["inspect", "missing.onnx"], "missing.onnx: No such file"),
         (["inspect", PORTRAIT], "eileen_collins.jpg"),
-        (["inspect", __file__], "a text file"),
-        (["predict", PORTRAIT, "--model", PORTRAIT], "this is an image, not an ONNX file"),
+        (["inspect", __file__], "this is a program, not an ONNX file"),
+        (["predict", PORTRAIT, "--model", PORTRAIT], "a JPEG image, not an ONNX file"),
         (["predict", PORTRAIT, "--model", "small", "--channels", "bgr"], "is known"),
         (["predict", PORTRAIT, "--faces", "--model", "small", "--draw", PORTRAIT], "the input itself"),
         (
@@ -52,7 +52,7 @@ def test_inspect_adds_up_the_layers(network):
             ["predict", PORTRAIT, "--faces", "--model", "small", "--draw", "out.xyz"],
             "does not end in .jpeg or .jpg or .png",
         ),
-        (["bench", __file__], "a text file"),
+        (["bench", __file__], "this is a program, not an ONNX file"),
         ([], "COMMAND"),
         (["predict", PORTRAIT, "--nonsense"], "--nonsense; see `numpyvgg --help`"),
         (["explain", PORTRAIT], "-o/--output --terminal is required; see `numpyvgg explain --help`"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import io
 import json
 import os
@@ -13,7 +14,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from numpyvgg import cli
 from numpyvgg.errors import ImageError, MissingExtraError, UnsupportedModelError
@@ -26,6 +27,11 @@ from numpyvgg.photo.predictor import Predictor
 
 PORTRAIT = Path(__file__).parents[1] / "numpyvgg" / "data" / "eileen_collins.jpg"
 HOPPER = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"  # US Navy, public domain
+
+needs_letters = pytest.mark.skipif(
+    "size" not in inspect.signature(ImageFont.load_default).parameters,
+    reason="drawing is of the extra `faces`, which asks for Pillow 10.1",
+)
 
 
 @pytest.fixture(scope="session", params=["mtcnn", "cascade"])
@@ -505,6 +511,7 @@ def test_options_that_make_no_sense_are_one_line(
     assert message in line
 
 
+@needs_letters
 def test_draw_marks_the_faces_and_nothing_else(group: tuple[str, np.ndarray], tmp_path: Path) -> None:
     photo, centres = group
     drawn = tmp_path / "drawn.png"
@@ -540,6 +547,14 @@ def test_a_drawing_that_cannot_be_written_is_one_line(
     assert f"{name}: cannot be written" in line
 
 
+def test_a_pillow_without_letters_of_any_size_is_refused_with_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImageFont, "load_default", lambda: None)  # as before Pillow 10.1, it takes no size
+    face = Face(np.zeros((224, 224, 3), np.uint8), 0, turned_square((20, 15), 10, 0), 1)
+    with pytest.raises(MissingExtraError, match=r"Pillow 10.1 or newer: pip install 'numpyvgg\[faces\]'"):
+        draw_faces(Image.new("RGB", (40, 30)), [face], ["100 years"])
+
+
+@needs_letters
 @pytest.mark.parametrize("size", [(1, 1), (40, 30), (20000, 10), (4000, 3000)], ids=str)
 def test_letters_fit_on_photographs_of_any_size(size: tuple[int, int]) -> None:
     photo = Image.new("RGB", size, (0, 0, 255))

@@ -141,7 +141,7 @@ def test_rows_of_a_weight_can_be_read_a_few_at_a_time(storage, tmp_path):
     path = write_standin(tmp_path / "net.onnx", Layout(storage=storage, alignment=3))
     wanted = next(t for t in onnx.load(path).graph.initializer if t.name == "fc6_W")
     whole = numpy_helper.to_array(wanted)
-    rows = read_onnx(path).initializers.stored("fc6_W").rows(whole.shape)
+    rows = read_onnx(path).initializers.stored("fc6_W").row_reader(whole.shape)
     assert rows.shape == whole.shape
     for first, last in ((0, 1), (5, 12), (len(whole) - 3, len(whole)), (0, len(whole))):
         some = np.empty((last - first, whole.shape[1]), rows.dtype)
@@ -310,6 +310,9 @@ OTHER_FILES = {
     "a text file": (b"this is not a model\n" * 20, "a text file"),
     "a web page": (b"<!DOCTYPE html><html>\xc3\xa4</html>", "a web page"),
     "a zip archive": (b"PK\x03\x04" + bytes(100), "a zip archive"),
+    "a gzip archive": (b"\x1f\x8b\x08" + bytes(100), "a gzip archive, .*unpack it first"),
+    "the text form": (b'<\n  ir_version: 8,\n  opset_import: ["" : 17]\n>\nagraph', "ONNX.s text form, .*onnx.parser"),
+    "the form of ONNX Runtime": (b"\x18\0\0\0ORTM" + bytes(100), "own format .*take the .onnx file"),
     "a Git LFS pointer": (
         b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 538703700\n",
         "git lfs pull",

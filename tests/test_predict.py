@@ -19,7 +19,6 @@ from test_zoo import files, published  # noqa: F401  (fixtures)
 
 import numpyvgg
 from numpyvgg import ArgumentError, FetchError, Predictor, cli, zoo
-from numpyvgg.cli.predict import find_images
 from numpyvgg.cli.rows import age_chart
 from numpyvgg.photo.answers import answer
 from numpyvgg.photo.images import load_image, to_tensor
@@ -56,7 +55,8 @@ def test_a_folder_of_mixed_files_is_answered_but_for_those_that_cannot_be_read(n
     answered = [json.loads(line)["image"] for line in captured.out.splitlines()]
     assert len(answered) == len(set(answered)) == 20
     assert not set(answered) & set(unreadable)
-    *named, last = captured.err.splitlines()
+    *named, skipped, last = captured.err.splitlines()
+    assert skipped == "numpyvgg: skipped 1 that are no photographs: 1 .txt files (notes.txt)"
     assert len(named) == 4
     for path in unreadable:
         assert sum(f"{path}: " in line for line in named) == 1
@@ -159,15 +159,19 @@ def test_a_path_is_answered_without_pooch(networks):
     assert "years" in done.stdout
 
 
-def test_globs_and_folders_stand_for_their_files_each_once(tmp_path):
-    write_mixed(tmp_path / "photos", count=8, broken=0)
-    everything = find_images([str(tmp_path / "photos")])
-    assert len(everything) == 8
-    assert find_images([str(tmp_path / "photos" / "**" / "*.*g*")]) == [path for path in everything if "g" in path[-4:]]
-    assert find_images([everything[0], str(tmp_path / "photos"), "nobody.png"]) == [*everything, "nobody.png"]
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ArgumentError, match="no file with an image's suffix"):
-        find_images([str(tmp_path / "empty")])
+def test_what_lies_in_a_folder_beside_photographs_is_named_once(networks, tmp_path, capsys):
+    write_mixed(tmp_path / "photos", count=2, broken=0)
+    (tmp_path / "photos" / "form.pdf").touch()
+    (tmp_path / "photos" / "IMG_0001.HEIC").write_bytes(b"not one")
+    assert cli.main(["predict", str(tmp_path / "photos"), *models(networks)]) == 1
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == 2
+    assert (
+        "numpyvgg: skipped 2 that are no photographs: 1 .pdf files (form.pdf); 1 .txt files (notes.txt)\n"
+        in captured.err
+    )
+    assert "IMG_0001.HEIC: not an image" in captured.err
+    assert "numpyvgg: 1 of 3 images could not be read\n" in captured.err
 
 
 @pytest.mark.parametrize("here", [(), ("age-imdb-wiki",), ("gender-imdb-wiki",), ("age-imdb-wiki", "gender-imdb-wiki")])

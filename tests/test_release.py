@@ -24,6 +24,7 @@ from numpyvgg.cli import COMMANDS, main
 from numpyvgg.vgg.standin import write_standin
 
 ROOT = Path(__file__).parents[1]
+PYPROJECT = (ROOT / "pyproject.toml").read_text("utf-8")
 
 
 def test_the_version_is_one_wherever_it_is_asked_for():
@@ -87,6 +88,16 @@ def test_the_source_distribution_has_whatever_the_tests_need(built):
     ]
     assert {path.relative_to(ROOT) for path in wanted} - sources == set()
     assert {Path(name) for name in ("README.md", "LICENSE", "CITATION.cff", "pyproject.toml", "setup.py")} <= sources
+
+
+def test_whatever_lies_beside_the_modules_is_installed():
+    """A file that is no module is part of a wheel only if `package-data` says so."""
+    table = PYPROJECT.partition("[tool.setuptools.package-data]")[2].partition("\n[")[0]
+    patterns = dict(re.findall(r'^"?(numpyvgg[.\w]*)"? = (\[.*\])$', table, re.MULTILINE))
+    for path in walk(ROOT / "numpyvgg"):
+        if path.suffix != ".py":
+            package = ".".join(path.parent.relative_to(ROOT).parts)
+            assert any(path.match(pattern) for pattern in json.loads(patterns.get(package, "[]"))), path
 
 
 def walk(folder: Path) -> list[Path]:

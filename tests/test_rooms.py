@@ -84,8 +84,9 @@ def test_the_page_of_rooms_lists_them_in_their_order():
     assert {*listed, "__init__", "__main__"} == there
 
 
-def test_every_folder_says_what_lives_in_it():
+def test_every_folder_is_a_package_and_every_module_says_what_it_is():
     for name, path in MODULES.items():
+        assert path.with_name("__init__.py").exists(), f"{path.parent} would not be installed"
         assert ast.get_docstring(ast.parse(path.read_text("utf-8"))) or path.name == "__main__.py", name
 
 

@@ -19,7 +19,7 @@ import platformdirs
 import pytest
 
 from numpyvgg import cli, zoo
-from numpyvgg.errors import ArgumentError, FetchError, MissingExtraError
+from numpyvgg.errors import ArgumentError, FetchError, MissingExtraError, ModelFormatError
 from numpyvgg.files.cache import cache_folder
 from numpyvgg.vgg.standin import write_standin
 from numpyvgg.zoo import download, registry
@@ -431,3 +431,13 @@ def test_the_cache_is_the_platforms_own_folder_unless_said_otherwise(monkeypatch
     assert cache_folder() == tmp_path
     monkeypatch.delenv("NUMPYVGG_CACHE")
     assert cache_folder() == platformdirs.user_cache_path("numpyvgg", appauthor=False)
+
+
+@pytest.mark.parametrize("file", LFS_POINTERS)
+def test_a_pointer_of_the_model_zoo_names_the_command_that_brings_its_network(file, tmp_path):
+    """Whoever cloned the zoo without Git LFS has these; `git lfs pull` brings nothing any more."""
+    name = next(network.name for network in zoo.PUBLISHED.values() if network.file == file)
+    for path in (tmp_path / file, tmp_path / "model.onnx"):
+        path.write_text(LFS_POINTERS[file])
+        with pytest.raises(ModelFormatError, match=f"a Git LFS pointer, .*`numpyvgg fetch {name}` brings it"):
+            zoo.open_model(path)

@@ -265,7 +265,7 @@ def _off_by(answer: list[float] | None, reference: list[float] | None) -> str:
     return f"{far:.0e}" + (": reduced precision" if far > REDUCED else "")
 
 
-def rows(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+def table_rows(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """The result as a table: a header and a row for each system.
 
     Ratios are of one warm image to ours; "off by" is the largest relative difference of a probability to ours by

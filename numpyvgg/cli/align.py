@@ -12,9 +12,9 @@ from tqdm import tqdm
 from ..errors import ArgumentError, ImageError, printable
 from ..photo.faces.detectors import DETECTOR_HELP, load_detector
 from ..photo.faces.search import Face, align_faces
+from ..photo.folders import find_photographs
 from ..text import progress_bar
 from .output import check_folder, written
-from .predict import find_images
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    paths = find_images(args.images)
+    found = find_photographs(args.images)
+    paths = found.paths
     stems = _stems(paths)
     check_folder("-o", args.output)
     detector = load_detector(args.detector)
@@ -41,6 +42,8 @@ def run(args: argparse.Namespace) -> int:
             _write(crop, face)
             which = f"face {number} of {len(faces)}, " if face.found else ""
             tqdm.write(printable(f"{path}: {which}{face}: {crop}"))
+    if found.remark:
+        print(printable(f"numpyvgg: {found.remark}"), file=sys.stderr)
     if unreadable:
         print(f"numpyvgg: {unreadable} of {len(paths)} images could not be read", file=sys.stderr)
     return 1 if unreadable else 0

@@ -6,7 +6,7 @@ import argparse
 import sys
 from importlib.util import find_spec
 
-from ..bench.measure import installed, measure, rows
+from ..bench.measure import installed, measure, table_rows
 from ..errors import ArgumentError, MissingExtraError
 from ..files.onnx import read_onnx
 from ..kernels.threads import available_cores
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"{machine['date']}, {machine['cpu']}, {args.threads} threads, float32; medians of alternating runs")
     kernels = {record["blas"] for record in result["systems"].values() if record["blas"]}
     print(f"Python {machine['python']}, NumPy {machine['numpy']}; BLAS: {'; '.join(sorted(kernels))}")
-    header, lines = rows(result)
+    header, lines = table_rows(result)
     print(table(header, lines, "<>>>>>>><"))
     if args.json:
         with written("--json", args.json) as file:

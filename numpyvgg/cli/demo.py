@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    image = load_image(args.image or Path(str(resources.files("numpyvgg") / "data" / "eileen_collins.jpg")))
+    image = load_image(args.image or (resources.files("numpyvgg") / "data" / "eileen_collins.jpg").read_bytes())
     path = _standin()
 
     begin = time.perf_counter()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import glob
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +12,10 @@ from tqdm import tqdm
 
 from ..errors import ArgumentError, ImageError, printable
 from ..photo.faces.detectors import DETECTOR_HELP, load_detector
+from ..photo.folders import find_photographs
 from ..photo.images import load_image
 from ..photo.predictor import DEX_MODELS, SMALL_MODELS, Prediction, Predictor, default_models
-from ..text import human_bytes
+from ..text import human_bytes, progress_bar
 from ..zoo import PUBLISHED
 from . import preparing
 from .output import check_file, written
@@ -50,7 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.top < 0:
         raise ArgumentError(f"--top {args.top}: give a number of classes, 1 or more")
-    paths = find_images(args.images)
+    found = find_photographs(args.images)
+    paths = found.paths
     _check_faces(args, paths)
     models = args.model or default_models()
     if not args.model and models == SMALL_MODELS:
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     writer: Writer = JsonLines(args.top) if args.json else Csv(args.top, args.faces) if args.csv else Text(args.top)
     detector = load_detector(args.detector or "mtcnn") if args.faces else None
     unreadable = 0
-    for path in tqdm(paths, unit="image", disable=True if len(paths) == 1 else None):
+    for path in progress_bar(paths, unit="image"):
         try:
             image = load_image(path)
             predictions = predictor.faces(image, detector) if args.faces else [predictor(image)]
@@ -79,6 +79,8 @@ def run(args: argparse.Namespace) -> int:
             tqdm.write(line)
         if args.draw:
             _draw(args.draw, image, predictions)
+    if found.remark:
+        print(printable(f"numpyvgg: {found.remark}"), file=sys.stderr)
     if unreadable:
         print(f"numpyvgg: {unreadable} of {len(paths)} images could not be read", file=sys.stderr)
     return 1 if unreadable else 0
@@ -102,25 +104,3 @@ def _draw(path: Path, photo: Image.Image, predictions: Sequence[Prediction]) -> 
     picture = draw_faces(photo, faces, [label(prediction) for prediction in predictions])
     with written("--draw", path) as file:
         picture.save(file, Image.registered_extensions()[path.suffix.lower()], quality=90)
-
-
-def find_images(patterns: Sequence[str]) -> list[str]:
-    """The files that paths, globs and folders stand for, in order, each once.
-
-    Of a folder, whatever has an image's suffix, in it and below it. A path that does not exist stays as it is, so that
-    it is reported as unreadable in its turn.
-    """
-    found: dict[str, None] = {}
-    for pattern in patterns:
-        matches = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern, recursive=True)) or [pattern]
-        for match in matches:
-            found.update(dict.fromkeys(_in_folder(match) if os.path.isdir(match) else [match]))
-    return list(found)
-
-
-def _in_folder(folder: str) -> list[str]:
-    suffixes = set(Image.registered_extensions())
-    paths = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in suffixes and path.is_file())
-    if not paths:
-        raise ArgumentError(f"{folder}: there is no file with an image's suffix in this folder")
-    return [str(path) for path in paths]

@@ -13,10 +13,15 @@ import platformdirs
 
 
 def cache_folder() -> Path:
-    """Where networks are kept: the environment variable ``NUMPYVGG_CACHE``, else the platform's own cache folder."""
-    return Path(
-        os.environ.get("NUMPYVGG_CACHE") or platformdirs.user_cache_dir("numpyvgg", appauthor=False)
-    ).expanduser()
+    """Where networks are kept: the environment variable ``NUMPYVGG_CACHE``, else the platform's own cache folder.
+
+    A user without a home, as in many containers, has a path that holds nothing and cannot be made.
+    """
+    try:
+        named = os.environ.get("NUMPYVGG_CACHE") or platformdirs.user_cache_dir("numpyvgg", appauthor=False)
+        return Path(named).expanduser()
+    except RuntimeError:  # neither HOME nor an entry among the system's users
+        return Path(os.devnull) / "numpyvgg"
 
 
 @contextlib.contextmanager

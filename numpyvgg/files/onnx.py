@@ -3,7 +3,7 @@
 An ONNX file is one protobuf message, a `ModelProto`; the tree below is what this module reads of it, with the field
 numbers of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto)::
 
-    ModelProto         ir_version 1, producer_name 2, graph 7, opset_import 8
+    ModelProto         ir_version 1, producer_name 2, domain 4, graph 7, opset_import 8, metadata_props 14
       GraphProto       node 1, name 2, initializer 5, input 11, output 12
         NodeProto      input 1, output 2, name 3, op_type 4, attribute 5, domain 7
         TensorProto    dims 1, data_type 2, float_data 4 ... raw_data 9, external_data 13
@@ -26,6 +26,7 @@ import numpy as np
 
 from ..errors import ArgumentError, ModelFormatError, UnsupportedModelError, printable, reported_as_ours
 from .external import ExternalFiles
+from .kinds import ONNX, refuse
 from .source import Source
 from .tensor import StoredTensor, dtype_name, read_tensor
 from .wire import Message
@@ -133,6 +134,19 @@ class Initializers(Mapping[str, np.ndarray]):
 
 
 @dataclass(frozen=True)
+class ModelMetadata:
+    """What a model says of itself, under ONNX Runtime's names; exporters put class names and sizes into the map."""
+
+    producer_name: str = ""
+    graph_name: str = ""
+    domain: str = ""
+    description: str = ""
+    graph_description: str = ""
+    version: int = 0
+    custom_metadata_map: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class OnnxModel:
     """An ONNX file's contents.
 
@@ -154,6 +168,7 @@ class OnnxModel:
     producer : str
     ir_version : int
     graph_name : str
+    metadata : ModelMetadata
     """
 
     path: str
@@ -166,6 +181,7 @@ class OnnxModel:
     ir_version: int = 0
     graph_name: str = ""
     overridable: list[str] = field(default_factory=list)
+    metadata: ModelMetadata = field(default_factory=ModelMetadata)
 
     @property
     def opset(self) -> int:
@@ -224,7 +240,7 @@ def read_onnx(model: str | os.PathLike[str] | bytes | SerializableModel) -> Onnx
 
 
 def _read_model(source: Source, files: ExternalFiles | None) -> OnnxModel:
-    refuse_other_files(source, "an ONNX file")
+    refuse(source, ONNX)
     model = Message.root(source, "ModelProto")
     if not model.has(7):
         model.fail("there is no graph; is this an ONNX file?", 0)
@@ -253,22 +269,16 @@ def _read_model(source: Source, files: ExternalFiles | None) -> OnnxModel:
         producer=" ".join(filter(None, (model.text(2), model.text(3)))),
         ir_version=model.integer(1),
         graph_name=graph.text(2),
+        metadata=ModelMetadata(
+            producer_name=model.text(2),
+            graph_name=graph.text(2),
+            domain=model.text(4),
+            description=model.text(6),
+            graph_description=graph.text(10),
+            version=model.integer(5),
+            custom_metadata_map={m.text(1): m.text(2) for m in model.messages(14, "metadata_props")},
+        ),
     )
-
-
-def refuse_other_files(source: Source, wanted: str) -> None:
-    """Name the files that people have instead of a model, and how to come by the model."""
-    head = bytes(source.data[:256]).lstrip()
-    if head.startswith(b"version https://git-lfs"):
-        raise ModelFormatError(
-            f"{source.name}: byte 0: a Git LFS pointer of {len(source)} bytes, not the model it points to; "
-            "fetch the model itself (git lfs pull)"
-        )
-    if head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF")):
-        raise ModelFormatError(f"{source.name}: byte 0: this is an image, not an ONNX file")
-    if head[:1] == b"<" or head[:2] == b"PK" or (head and all(32 <= b < 127 or b in b"\t\r\n" for b in head)):
-        kind = "a web page" if head[:1] == b"<" else "a zip archive" if head[:2] == b"PK" else "a text file"
-        raise ModelFormatError(f"{source.name}: byte 0: this is {kind}, not {wanted}")
 
 
 def _domain(name: str) -> str:

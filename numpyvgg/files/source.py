@@ -151,7 +151,7 @@ class Source:
             self.give_back(start + offset, start + stop)
 
     def give_back(self, start: int, end: int) -> None:
-        """Let the map's pages go that lie in this range; whoever looks there again gets them again."""
+        """Free the map's pages that lie in this range; the system reads them again when they are used again."""
         if self._map is not None and hasattr(mmap, "MADV_DONTNEED"):  # where there is no such call, the system decides
             first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
             if end > first:

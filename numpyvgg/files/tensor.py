@@ -123,11 +123,11 @@ class StoredTensor:
             return self.array()
         return raw.view(self.file_dtype).reshape(self.dims)
 
-    def rows(self, shape: tuple[int, ...]) -> Rows | None:
+    def row_reader(self, shape: tuple[int, ...]) -> RowReader | None:
         """The tensor as a matrix of that shape to be read row by row; None where its numbers have to be decoded."""
         if self.span is None or not self._plain:
             return None
-        return Rows(self.source, self.span, shape, self.file_dtype)
+        return RowReader(self.source, self.span, shape, self.file_dtype)
 
     def array(self) -> np.ndarray:
         """The tensor as a read-only array that NumPy can compute on: a view of the file where it can be one.
@@ -152,7 +152,7 @@ class StoredTensor:
         return values
 
 
-class Rows:
+class RowReader:
     """A matrix in a file that is larger than one would like to hold in memory.
 
     Attributes

@@ -174,12 +174,12 @@ def finish(
         first, pairs, out_w = first // 2, len(product) // 2, product.shape[1] // 2 * 2
         product = np.maximum(product[0 : 2 * pairs : 2], product[1 : 2 * pairs : 2], out=product[:pairs])
         product = np.maximum(product[:, 0:out_w:2], product[:, 1:out_w:2], out=product[:, : out_w // 2])
-    place = target[first : first + len(product)]
+    destination = target[first : first + len(product)]
     if relu:
         if bias is not None:
             product += bias
-        np.maximum(product, product.dtype.type(0), out=place)
+        np.maximum(product, product.dtype.type(0), out=destination)
     elif bias is not None:
-        np.add(product, bias, out=place)
+        np.add(product, bias, out=destination)
     else:
-        np.copyto(place, product)
+        np.copyto(destination, product)

@@ -156,7 +156,7 @@ class Scratch(threading.local):
             self._memory[name] = memory = np.empty(count, np.uint8)
         return memory[:count].view(dtype).reshape(shape)
 
-    def rows(self, name: str, count: int, length: int, dtype: np.dtype) -> np.ndarray:
+    def spaced(self, name: str, count: int, length: int, dtype: np.dtype) -> np.ndarray:
         """The same, as rows with a cache line between them: a power of two apart, all would fall on the same lines."""
         return self.array(name, (count, length + 64 // dtype.itemsize), dtype)[:, :length]
 
@@ -246,6 +246,7 @@ class _Round:
 
     def __init__(self, task: Callable[[int], None], count: int) -> None:
         self._task = task
+        self._errors = np.geterr()  # NumPy's warnings are a setting of each thread; helpers take the caller's
         self._numbers = Tickets(count)
         self.ended: SimpleQueue[None] = SimpleQueue()
         self.error: BaseException | None = None
@@ -253,8 +254,9 @@ class _Round:
     def work(self) -> None:
         """Take tasks until none are left, or one has failed."""
         try:
-            for number in self._numbers:
-                self._task(number)
+            with np.errstate(**self._errors):
+                for number in self._numbers:
+                    self._task(number)
         except BaseException as error:
             self.error = self.error or error
             self._numbers.close()

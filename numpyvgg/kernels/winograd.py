@@ -178,25 +178,28 @@ class _Strip:
         channels, dtype = self.conv.channels, self.conv.weight.dtype
         of_band, of_tiles = (4 * tiles_w + 2) * channels, math.prod(grid) * channels
         strides = (of_band, rows * 6 * of_band, 6 * of_band, 4 * channels, channels, 1)
-        self.rows = scratch.array("halfway", (images, rows, 6, of_band), dtype)  # transformed along H
+        self.along_h = scratch.array("halfway", (images, rows, 6, of_band), dtype)  # transformed along H
         self.columns = np.ndarray(
-            (6, images, rows, tiles_w, 6, channels), dtype, self.rows, strides=[of * dtype.itemsize for of in strides]
+            (6, images, rows, tiles_w, 6, channels),
+            dtype,
+            self.along_h,
+            strides=[of * dtype.itemsize for of in strides],
         )
-        transformed = scratch.rows("transformed", 36, pieces * piece * channels, dtype)
+        transformed = scratch.spaced("transformed", 36, pieces * piece * channels, dtype)
         transformed[:, of_tiles:] = 0
         tiled = transformed[:, :of_tiles].reshape(6, 6, *grid, channels)
         self.transformed = tiled.transpose(0, 2, 3, 4, 1, 5)
         self.operand = transformed.reshape(36, pieces, piece, channels)
 
     def _after_products(self, grid: tuple[int, ...], pieces: int, piece: int, pool: bool, scratch: Scratch) -> None:
-        """Where `multiply` reads and writes; by then `rows` is no longer needed, and `halfway` takes its memory."""
+        """Where `multiply` reads and writes; by then `along_h` is no longer needed, and `halfway` takes its memory."""
         panel, dtype = self.conv.weight.shape[3], self.conv.weight.dtype
         of_tiles = math.prod(grid) * panel
-        products = scratch.rows("products", 36, pieces * piece * panel, dtype)
+        products = scratch.spaced("products", 36, pieces * piece * panel, dtype)
         self.products = products.reshape(36, pieces, piece, panel)
         self.by_column = products[:, :of_tiles].reshape(6, 6, of_tiles).swapaxes(0, 1)
-        self.halfway = scratch.rows("halfway", 24, of_tiles, dtype).reshape(4, 6, of_tiles)
-        self.outputs = scratch.rows("outputs", 16, of_tiles, dtype).reshape(4, 4, of_tiles)
+        self.halfway = scratch.spaced("halfway", 24, of_tiles, dtype).reshape(4, 6, of_tiles)
+        self.outputs = scratch.spaced("outputs", 16, of_tiles, dtype).reshape(4, 4, of_tiles)
         self.final = self.outputs.reshape(4, 4, *grid, panel)
         self.to_pool: list[tuple[np.ndarray, np.ndarray]] = []
         if pool:
@@ -206,7 +209,7 @@ class _Strip:
 
     def transform(self, bands: np.ndarray) -> None:
         """``B^T d B`` of bands of pixels ``[images, rows, 6, columns * C]``."""
-        np.matmul(self.conv.b_t, bands, out=self.rows)
+        np.matmul(self.conv.b_t, bands, out=self.along_h)
         np.matmul(self.conv.b_t, self.columns, out=self.transformed)
 
     def multiply(self, panel: int, target: np.ndarray) -> None:
@@ -216,7 +219,7 @@ class _Strip:
         """
         width = self.conv.weight.shape[3]
         filters = slice(panel * width, (panel + 1) * width)
-        place = target[..., filters]
+        destination = target[..., filters]
         np.matmul(self.operand, self.conv.weight[panel][:, None], out=self.products)
         np.matmul(self.conv.a_t, self.by_column, out=self.halfway.swapaxes(0, 1))
         np.matmul(self.conv.a_t, self.halfway, out=self.outputs)
@@ -225,9 +228,9 @@ class _Strip:
         if self.conv.bias is not None:
             np.add(self.final, self.conv.bias[filters], out=self.final)
         if self.relu:
-            np.maximum(self.placed, self.placed.dtype.type(0), out=place)
+            np.maximum(self.placed, self.placed.dtype.type(0), out=destination)
         else:
-            np.copyto(place, self.placed)
+            np.copyto(destination, self.placed)
 
 
 def _bands(source: np.ndarray, tiles_h: int) -> np.ndarray:

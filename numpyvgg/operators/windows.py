@@ -66,8 +66,8 @@ def _surrounded(X: np.ndarray, begins: Ints, after: Ints, fill: Any) -> np.ndarr
     sizes = [size + sum(around) for size, *around in zip(X.shape[2:], begins, after, strict=True)]
     Y = np.full_like(X, fill, subok=False, shape=(*X.shape[:2], *sizes))
     inside = (slice(begin, begin + size) for begin, size in zip(begins, X.shape[2:], strict=True))
-    place = (slice(None), slice(None), *inside)
-    Y[place] = X
+    centre = (slice(None), slice(None), *inside)
+    Y[centre] = X
     return Y
 
 

@@ -82,9 +82,9 @@ def _write_data_set(graph: ParityGraph, x: np.ndarray, folder: Path, data_set: s
         for node, value in graph.forward(x, np.float64, stored=np.float32):
             name = node.outputs[0]
             if not operation(graph.model, node).moves:
-                place = folder / re.sub(r"[^\w.-]+", "_", graph.name(node)).lstrip(".") / data_set
+                of_node = folder / re.sub(r"[^\w.-]+", "_", graph.name(node)).lstrip(".") / data_set
                 for side, tensor, array in (("input", node.inputs[0], values[node.inputs[0]]), ("output", name, value)):
-                    _write(place / f"{side}_0.pb", tensor, array)
+                    _write(of_node / f"{side}_0.pb", tensor, array)
                     if tensor not in added:
                         _add(archive, tensor, array)
                         added.add(tensor)

@@ -95,7 +95,7 @@ class LayerParity:
         return f"{words}: {self.judgement.hint}" if self.judgement.hint else words
 
     @property
-    def place(self) -> str:
+    def worst_at(self) -> str:
         """Where it is worst: image, index, values and distance."""
         j = self.judgement
         index = ", ".join(map(str, (self.image, *j.index[1:])))
@@ -185,7 +185,7 @@ def _summary(parity: Parity) -> str:
 def _where(layer: LayerParity) -> str:
     if not layer.judgement.index:
         return f"{layer.name}: {layer.judgement.hint}"
-    return f"{layer.name}: {layer.beyond:,} of {layer.elements:,} elements beyond the bound, worst at {layer.place}"
+    return f"{layer.name}: {layer.beyond:,} of {layer.elements:,} elements beyond the bound, worst at {layer.worst_at}"
 
 
 def _record(layer: LayerParity) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
@@ -13,12 +14,13 @@ import numpy as np
 
 from ..errors import ArgumentError, UnsupportedModelError, reported_as_ours
 from ..files.caffe import read_model
-from ..files.onnx import OnnxModel, SerializableModel, ValueInfo
+from ..files.onnx import ModelMetadata, OnnxModel, SerializableModel, ValueInfo
 from ..kernels import Kernels
+from .exceptions import as_onnxruntime
 from .options import PROVIDER, RunOptions, SessionOptions, check_options, check_providers
 from .plan import Planner, Step
-
-_ONNX_NAMES = {"float32": "float", "float64": "double", "object": "string"}
+from .profile import Profile
+from .values import IOBinding, OrtValue, type_name
 
 
 class NodeArg:
@@ -36,15 +38,10 @@ class NodeArg:
     def __init__(self, value: ValueInfo):
         self.name = value.name
         self.shape = list(value.shape or ())
-        self.type = _type_name(value.dtype)
+        self.type = type_name(value.dtype)
 
     def __repr__(self) -> str:
         return f"NodeArg(name={self.name!r}, type={self.type!r}, shape={self.shape})"
-
-
-def _type_name(dtype: str | None) -> str:
-    """A NumPy dtype as ONNX Runtime spells it."""
-    return f"tensor({_ONNX_NAMES.get(dtype, dtype)})" if dtype else "unknown"
 
 
 class InferenceSession:
@@ -55,15 +52,19 @@ class InferenceSession:
     path_or_bytes : path, bytes, onnx.ModelProto or OnnxModel
     sess_options : SessionOptions, optional
     providers : list of str or of (str, dict), optional
-        ``CPUExecutionProvider`` has to be among them; others are passed over with a warning, as ONNX Runtime does.
+        The CPU computes, whatever is among them; others are passed over with a warning, as ONNX Runtime does.
     provider_options : list of dict, optional
         Ignored.
     max_bytes : int, optional
         The largest tensor that a node may make; a file of a hundred bytes can ask for terabytes. When left out, half of
         the memory that the machine has, its container grants, or ``ulimit -v`` allows.
+    **kwargs
+        What ONNX Runtime takes besides (`disabled_optimizers`, `enable_fallback`, ...): ignored.
 
     Raises
     ------
+    All of them are ONNX Runtime's exceptions too, see `exceptions`.
+
     ModelFormatError
         The file is missing or damaged, or its graph is none: attributes, types or shapes are not what the operators
         allow.
@@ -87,18 +88,19 @@ class InferenceSession:
         provider_options: Sequence[dict[str, Any]] | None = None,
         *,
         max_bytes: int | None = None,
+        **kwargs: Any,
     ):
-        options = sess_options or SessionOptions()
-        check_providers(providers)
-        check_options(options)
-        self._options = options
-        self._model = path_or_bytes if isinstance(path_or_bytes, OnnxModel) else read_model(path_or_bytes)
-        with reported_as_ours(self._model.path):
+        self._options = options = sess_options or SessionOptions()
+        with as_onnxruntime("a session"):
+            check_providers(providers)
+            check_options(options)
+            self._model = path_or_bytes if isinstance(path_or_bytes, OnnxModel) else read_model(path_or_bytes)
+        with as_onnxruntime(self._model.path):
             for value in self._model.inputs:
                 if value.dtype is None:
                     self._fail(f"input {value.name!r} has a type that NumPy does not have", UnsupportedModelError)
-            make_kernels = partial(Kernels, options.conv, options.intra_op_num_threads or None)
-            self._planner = Planner(self._model, make_kernels, max_bytes)
+            self._planner = Planner(self._model, partial(Kernels, options.conv, options.threads), max_bytes)
+        self._profile = Profile() if options.enable_profiling else None
         self._steps: dict[tuple[frozenset[str], frozenset[str]], list[Step]] = {}
         self._lock = threading.Lock()
 
@@ -119,6 +121,22 @@ class InferenceSession:
     def get_providers(self) -> list[str]:
         """The CPU is all there is."""
         return [PROVIDER]
+
+    def set_providers(
+        self, providers: Sequence[str | tuple[str, dict[str, Any]]] | None = None, provider_options: Any = None
+    ) -> None:
+        """Accepted: the CPU computes as before; others are passed over with a warning."""
+        check_providers(providers)
+
+    def disable_fallback(self) -> None:
+        """Accepted and ignored: there is nothing to fall back to."""
+
+    def enable_fallback(self) -> None:
+        """Accepted and ignored: there is nothing to fall back to."""
+
+    def get_modelmeta(self) -> ModelMetadata:
+        """What the model says of itself; exporters put labels and sizes into its `custom_metadata_map`."""
+        return self._model.metadata
 
     def get_provider_options(self) -> dict[str, dict[str, str]]:
         """The CPU has none."""
@@ -166,7 +184,10 @@ class InferenceSession:
             A name does not exist, an input is missing or has another type or shape than the graph says, or the
             shapes do not go together at some node.
         """
-        with reported_as_ours(self._model.path):
+        with as_onnxruntime(self._model.path):
+            begin = time.perf_counter_ns()
+            if isinstance(output_names, str | bytes):
+                self._fail(f"output_names is {output_names!r}, and has to be a list of names")
             values = self._check_feed(input_feed)
             wanted = list(output_names or [value.name for value in self._model.outputs])
             if not wanted:
@@ -176,7 +197,59 @@ class InferenceSession:
             with np.errstate(all="ignore"):  # infinities and NaN are values, as they are in ONNX Runtime
                 for step in steps:
                     self._run_step(step, values)
+            if self._profile:
+                self._profile.add("model_run", begin, "Session")
             return self._owned(wanted, values, given)
+
+    def run_with_ort_values(
+        self, output_names: Sequence[str] | None, input_dict_ort_values: Mapping[str, OrtValue], run_options: Any = None
+    ) -> list[OrtValue]:
+        """As `run`, from values to values."""
+        feed = {name: value.numpy() for name, value in input_dict_ort_values.items()}
+        return [OrtValue(result) for result in self.run(output_names, feed)]
+
+    def io_binding(self) -> IOBinding:
+        """Inputs and outputs that are bound once, for `run_with_iobinding`."""
+        return IOBinding(self)
+
+    def run_with_iobinding(self, iobinding: IOBinding, run_options: RunOptions | None = None) -> None:
+        """Run on the bound inputs; results go where the outputs are bound to, or to ``iobinding.get_outputs()``."""
+        results = self.run(list(iobinding.outputs), iobinding.inputs)
+        with as_onnxruntime(self._model.path):
+            iobinding.keep(results)
+
+    def run_async(
+        self,
+        output_names: Sequence[str] | None,
+        input_feed: Mapping[str, Any],
+        callback: Callable[[list[np.ndarray], Any, str], None],
+        user_data: Any,
+        run_options: RunOptions | None = None,
+    ) -> None:
+        """As `run`, in a thread of its own; the results go to ``callback(results, user_data, error)``.
+
+        `error` is the empty string where there is none.
+        """
+
+        def work() -> None:
+            try:
+                results, error = self.run(output_names, input_feed), ""
+            except Exception as caught:  # who called is not there to catch it
+                results, error = [], str(caught)
+            callback(results, user_data, error)
+
+        threading.Thread(target=work, name="numpyvgg-run").start()
+
+    def get_profiling_start_time_ns(self) -> int:
+        """When the profile began, on the clock of its own."""
+        return self._profile.start if self._profile else 0
+
+    def end_profiling(self) -> str:
+        """Write the profile of all runs so far as a Chrome trace and return the file's name; "" without a profile."""
+        if not self._profile:
+            return ""
+        profile, self._profile = self._profile, None
+        return profile.write(self._options.profile_file_prefix)
 
     def _check_feed(self, feed: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """The fed arrays, if they are what the graph asks for."""
@@ -193,6 +266,10 @@ class InferenceSession:
 
     def _check_value(self, fed: Any, expected: ValueInfo) -> np.ndarray:
         name, shape = expected.name, expected.shape
+        if fed is None:
+            self._fail(f"input {name!r} is None, and has to be an array")
+        if isinstance(fed, OrtValue):
+            fed = fed.numpy()
         # Lists become what the input asks for, arrays have to be that already: both as ONNX Runtime has it.
         try:
             array = fed if isinstance(fed, np.ndarray | np.generic) else np.array(fed, expected.dtype)
@@ -202,8 +279,8 @@ class InferenceSession:
         dtype = "object" if array.dtype.kind in "US" else array.dtype.name
         if dtype != expected.dtype:
             self._fail(
-                f"unexpected input data type for {name!r}: actual {_type_name(dtype)}, expected "
-                f"{_type_name(expected.dtype)}; convert it with .astype(np.{expected.dtype})"
+                f"unexpected input data type for {name!r}: actual {type_name(dtype)}, expected "
+                f"{type_name(expected.dtype)}; convert it with .astype(np.{expected.dtype})"
             )
         if shape is not None and array.ndim != len(shape):
             self._fail(f"invalid rank for input {name!r}: got {list(array.shape)}, expected {list(shape)}")
@@ -227,6 +304,7 @@ class InferenceSession:
     def _run_step(self, step: Step, values: dict[str, np.ndarray]) -> None:
         """Run one step and free the tensors that no later step reads."""
         inputs = [self._value(name, values) if name else None for name in step.inputs]
+        begin = time.perf_counter_ns() if self._profile else 0
         try:
             outputs = step.run(*inputs)
         except UnsupportedModelError as error:
@@ -238,6 +316,11 @@ class InferenceSession:
                 self._fail(f"{place}: {error}")
             with reported_as_ours(f"{self._model.path}: {place}"):
                 raise
+        if self._profile:
+            name = "+".join(node.name or node.outputs[0] for node in step.nodes)
+            self._profile.add(
+                f"{name}_kernel_time", begin, op_name="+".join(node.op_type for node in step.nodes), provider=PROVIDER
+            )
         for name, output in zip(step.outputs, outputs if isinstance(outputs, tuple) else (outputs,), strict=True):
             values[name] = _without_ballast(np.asanyarray(output))
         for name in step.last_uses:

@@ -7,7 +7,10 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+import numpy as np
+
 from ..errors import ArgumentError
+from ..version import __version__
 
 PROVIDER = "CPUExecutionProvider"
 
@@ -37,9 +40,19 @@ class RunOptions:
         self.log_verbosity_level = 0
         self.logid = ""
         self.only_execute_path_to_fetches = True
+        self.terminate = False
+        self.training_mode = False
+        self._entries: dict[str, str] = {}
 
     def add_run_config_entry(self, key: str, value: str) -> None:
-        """Accepted and ignored."""
+        """Remembered and ignored."""
+        self._entries[key] = value
+
+    def get_run_config_entry(self, key: str) -> str:
+        """What `add_run_config_entry` was given."""
+        if key not in self._entries:
+            raise ArgumentError(f"run options have no entry {key!r}")
+        return self._entries[key]
 
 
 class SessionOptions:
@@ -70,6 +83,24 @@ class SessionOptions:
         self.profile_file_prefix = "onnxruntime_profile_"
         self.optimized_model_filepath = ""
         self._entries: dict[str, str] = {}
+        self._complete = True
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Refuse what is no option: a name that is misspelt would change nothing."""
+        if getattr(self, "_complete", False) and name not in vars(self):
+            raise AttributeError(f"SessionOptions has no option {name!r}")
+        super().__setattr__(name, value)
+
+    @property
+    def threads(self) -> int | None:
+        """`intra_op_num_threads`, where it says how many: 0 and -1 leave the choice."""
+        return self.intra_op_num_threads if self.intra_op_num_threads > 0 else None
+
+    def add_provider(self, name: str, options: dict[str, str]) -> None:
+        """Accepted and ignored: NumPy computes on the CPU."""
+
+    def has_providers(self) -> bool:
+        return False
 
     @property
     def conv(self) -> str:
@@ -124,17 +155,44 @@ def set_default_logger_severity(severity: int) -> None:
     """Accepted and ignored: nothing is logged here."""
 
 
+def set_default_logger_verbosity(verbosity: int) -> None:
+    """Accepted and ignored: nothing is logged here."""
+
+
+def set_seed(seed: int) -> None:
+    """Accepted and ignored: nothing here is drawn at random."""
+
+
+def disable_telemetry_events() -> None:
+    """Accepted: there are none."""
+
+
+def enable_telemetry_events() -> None:
+    """Accepted and ignored: nothing is sent anywhere."""
+
+
+def get_version_string() -> str:
+    """The version of this package."""
+    return __version__
+
+
+def get_build_info() -> str:
+    """What computes here."""
+    return f"numpyvgg {__version__}, NumPy {np.__version__}"
+
+
+def preload_dlls(*arguments: Any, **options: Any) -> None:
+    """Accepted and ignored: there are none."""
+
+
 def check_providers(providers: Sequence[str | tuple[str, dict[str, Any]]] | None) -> None:
-    names = [provider if isinstance(provider, str) else provider[0] for provider in providers or [PROVIDER]]
-    if PROVIDER not in names:
-        raise ArgumentError(f"providers={names}: NumPy computes on the CPU; add {PROVIDER!r} to the list")
-    for name in names:
+    """Warn of providers that are not there; the CPU computes whether it is among them or not, as in ONNX Runtime."""
+    for provider in providers or [PROVIDER]:
+        name = provider if isinstance(provider, str) else provider[0]
         if name != PROVIDER:
             warnings.warn(f"provider {name!r} is not available here; {PROVIDER!r} is used", stacklevel=3)
 
 
 def check_options(options: SessionOptions) -> None:
-    if options.enable_profiling:
-        raise ArgumentError("enable_profiling=True: no profile is written here; use cProfile or `numpyvgg bench`")
     if options.optimized_model_filepath:
         raise ArgumentError("optimized_model_filepath is set, but no optimised model is written here")

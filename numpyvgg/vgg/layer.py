@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError
-from ..files.tensor import Rows
+from ..files.tensor import RowReader
 from ..layers import Operations
 
 #: Simonyan & Zisserman 2015, table 1: the number of 3x3 convolutions in each of the five blocks
@@ -28,7 +28,7 @@ class FileWeight:
     dtype : np.dtype
     """
 
-    def __init__(self, rows: Rows, array: Callable[[], np.ndarray]):
+    def __init__(self, rows: RowReader, array: Callable[[], np.ndarray]):
         self.shape, self.dtype = rows.shape, rows.dtype
         self.read, self.give_back = rows.read, rows.give_back
         self.array = array

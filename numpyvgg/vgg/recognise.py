@@ -1,4 +1,4 @@
-"""How a VGG network is found in a graph: by its structure, whatever the names and whoever exported it.
+"""How a VGG network is found in a graph: by its structure, whatever its names and its exporter.
 
 Simonyan and Zisserman's table 1 has four networks that differ only in how many 3x3 convolutions each block has. The
 rest is the same for all: five blocks of convolutions, each followed by a ReLU, each block closed by 2x2 max pooling;
@@ -346,7 +346,7 @@ class _Recogniser:
     def _in_file(self, node: Node, shape: tuple[int, ...], load: Callable[..., Weights]) -> FileWeight | None:
         """The weight as a matrix in the file; None where its numbers have to be decoded."""
         stored = self.graph.stored(node.inputs[1])
-        rows = stored.rows((shape[0], math.prod(shape[1:]))) if stored else None
+        rows = stored.row_reader((shape[0], math.prod(shape[1:]))) if stored else None
         return FileWeight(rows, lambda: load(aligned=True)[0]) if rows else None
 
     def _folded(self, load: Callable[..., Weights], node: Node, channels: int) -> Callable[..., Weights]:

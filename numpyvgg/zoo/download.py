@@ -67,7 +67,9 @@ def fetch(name: str) -> Path:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             part.unlink(missing_ok=True)  # a full disk is in the way of more than this
-        raise FetchError(f"{path}: cannot be written: {error.strerror or error}") from None
+        raise FetchError(
+            f"{path}: cannot be written: {error.strerror or error}; set NUMPYVGG_CACHE to choose another folder"
+        ) from None
     return path
 
 

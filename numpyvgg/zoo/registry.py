@@ -15,9 +15,14 @@ Figures about them are those of `manifest.json` in the Python package age-and-ge
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
+import functools
+import shutil
+import tempfile
 from collections import ChainMap
 from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -123,11 +128,22 @@ class Bundled(Published):
         return models_folder() / self.file
 
 
+@functools.cache
 def models_folder() -> Path:
-    """Where the bundled files are: inside the package when installed, beside the package in a checkout."""
-    package = Path(__file__).parents[1]
-    installed = package / "models"
-    return installed if installed.is_dir() else package.parent / "models"
+    """Where the bundled files are: inside the package when installed, beside the package in a checkout.
+
+    From a package that is imported from a zip they are unpacked, for as long as the process lives.
+    """
+    package = resources.files("numpyvgg")
+    if isinstance(package, Path):
+        installed = package / "models"
+        return installed if installed.is_dir() else package.parent / "models"
+    unpacked = Path(tempfile.mkdtemp(prefix="numpyvgg-"))
+    atexit.register(shutil.rmtree, unpacked, ignore_errors=True)
+    for file in (package / "models").iterdir():
+        if file.name.endswith(".onnx"):
+            (unpacked / file.name).write_bytes(file.read_bytes())
+    return unpacked
 
 
 _GOOGLENET: dict[str, Any] = {

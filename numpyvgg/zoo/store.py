@@ -7,11 +7,12 @@ import datetime
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import FetchError
+from ..errors import FetchError, ModelFormatError
 from ..files.cache import cache_folder, written_whole
 from ..files.caffe import read_caffe, read_model
 from ..files.onnx import OnnxModel
@@ -86,9 +87,29 @@ def find(model: str | os.PathLike[str]) -> Path:
 def open_model(model: str | os.PathLike[str]) -> OnnxModel:
     """Read a network that is given by its name or its path, an ONNX or a Caffe file; see `find` and `read_model`."""
     path, network = find(model), NETWORKS.get(os.fspath(model))
-    if network is not None and network.layers:
-        return read_caffe(path, Source(f"the layers of {network.name}", network.layers.encode()))
-    return read_model(path)
+    try:
+        if network is not None and network.layers:
+            return read_caffe(path, Source(f"the layers of {network.name}", network.layers.encode()))
+        return read_model(path)
+    except ModelFormatError as error:
+        name = _pointed_to(path)
+        if name:
+            raise ModelFormatError(
+                f"{path}: a Git LFS pointer, not the network {name} itself: `numpyvgg fetch {name}` brings it"
+            ) from None
+        raise error
+
+
+def _pointed_to(path: Path) -> str:
+    """The published network that a Git LFS pointer stands for, by the hash in it; "" where it is none."""
+    try:
+        if path.stat().st_size > 1000:
+            return ""
+        pointer = path.read_bytes()
+    except OSError:
+        return ""
+    oid = re.search(rb"^oid sha256:([0-9a-f]{64})$", pointer, re.MULTILINE)
+    return next((n.name for n in PUBLISHED.values() if oid and n.sha256 == oid[1].decode()), "")
 
 
 def identify(model: str | os.PathLike[str], structure: str, classes: int) -> Published | None:
@@ -170,7 +191,10 @@ def adopt(name: str, path: str | os.PathLike[str], verify: bool = True) -> Path:
                     "--no-verify takes it all the same"
                 )
     except OSError as error:
-        raise FetchError(f"{source}: cannot be copied to {network.path}: {error.strerror or error}") from None
+        raise FetchError(
+            f"{source}: cannot be copied to {network.path}: {error.strerror or error}; set NUMPYVGG_CACHE to choose "
+            "another folder"
+        ) from None
     write_record(network.path, digest.hexdigest() == network.sha256, str(source.resolve()))
     return network.path
 

@@ -6,7 +6,7 @@ In the order in which a file is read:
 - `binary` and `text`: the two forms in which such a message is written, blobs and prototxt;
 - `net`: Caffe's rules: old and new layers, phases, inputs, weights paired with layers by name;
 - `layers` and `graph`: each layer as the ONNX nodes that do the same;
-- `mean`: mean images (``.binaryproto``); `kinds`: what a file is that is none of these.
+- `mean`: mean images (``.binaryproto``).
 
 A ``.caffemodel`` holds layers and weights, so that the ``.prototxt`` is not needed; but its layers are those that were
 trained. What is there for training (labels, losses, accuracy) is left out, and a loss made of a softmax becomes the
@@ -20,15 +20,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...errors import ModelFormatError, reported_as_ours
+from ..kinds import is_text, refuse
 from ..onnx import Initializers, Node, OnnxModel, SerializableModel, ValueInfo, read_onnx
 from ..source import Source, read_pipe
 from ..wire import Message
 from .binary import read_fields
 from .graph import Graph
-from .kinds import is_network, is_text, refuse
 from .layers import LAYERS, softmax, unknown
 from .mean import read_mean
-from .net import Layer, Net, Transform, pair, read_net
+from .net import Layer, Net, Transform, is_network, pair, read_net
 from .text import parse_text
 
 #: Bytes of a definition beyond which it is not read; the longest that people exchange have a hundred thousand

@@ -289,7 +289,7 @@ def split(layer: Layer, graph: Graph) -> None:
 
 
 def unknown(layer: Layer, graph: Graph) -> None:
-    """A node of Caffe's own: whoever runs or reads the graph refuses it by its name."""
+    """A node of Caffe's own: whatever runs or reads the graph refuses it by its name."""
     graph.node(layer, layer.type, graph.bottoms(layer), tops=max(len(layer.top), 1), domain="caffe")
 
 

@@ -7,10 +7,10 @@ import os
 import numpy as np
 
 from ...errors import ModelFormatError, reported_as_ours
+from ..kinds import refuse
 from ..source import Source
 from ..wire import Message
 from .binary import read_blob
-from .kinds import refuse
 
 
 def read_mean(path: str | os.PathLike[str]) -> np.ndarray:

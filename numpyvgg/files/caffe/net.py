@@ -96,6 +96,19 @@ class Net:
     transform: Transform | None
 
 
+def is_network(message: Message) -> bool:
+    """Whether a message's fields are those of a Caffe network, and not those of an ONNX model.
+
+    A `NetParameter` has its name, a string, in field 1 and its layers in field 2 or 100; a `ModelProto` has a number in
+    field 1 and its graph in field 7.
+    """
+    try:
+        message.text(1)
+        return message.has(100) or (message.has(2) and not message.has(7))
+    except ModelFormatError:
+        return False
+
+
 def read_net(fields: Fields) -> Net:
     """Make a network of a NetParameter.
 

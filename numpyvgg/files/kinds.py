@@ -1,18 +1,18 @@
-"""What a file is, by its content, for whoever has something else than the file that was wanted.
+"""What a file is, by its content, for errors that say which other kind of file it is.
 
 Of five small files called ``.caffemodel`` that were met in public repositories none was one: web pages, a placeholder,
-a program. The content is asked only when a file cannot be read as what it should be: a network's name may begin with
-any bytes.
+a program. Of a Caffe network the content is asked only when it cannot be read: its name may begin with any bytes.
 """
 
 from __future__ import annotations
 
 import re
 
-from ...errors import ModelFormatError
-from ..source import Source
-from ..wire import Message
+from ..errors import ModelFormatError
+from .source import Source
 
+#: What `refuse` calls the file that ONNX's reader wants
+ONNX = "an ONNX file"
 #: First bytes -> what such a file is, and what to do with it
 _STARTS = {
     b"\x89HDF": ("an HDF5 file", "Caffe's HDF5 snapshots are not read here: save the network in its binary form"),
@@ -21,31 +21,23 @@ _STARTS = {
     b"\xff\xd8\xff": ("a JPEG image", ""),
     b"\x89PNG": ("a PNG image", ""),
     b"GIF8": ("a GIF image", ""),
-    b"RIFF": ("an image", ""),
+    b"RIFF": ("a WebP image or a film", ""),
+    b"%PDF": ("a PDF", ""),
     b"\x93NUMPY": ("a NumPy array", ""),
     b"\x80\x02": ("a Python pickle", ""),
 }
 #: The same for texts: a pattern of what they have
 _TEXTS = {
+    r"\A<\s*ir_version\s*:": (
+        "ONNX's text form",
+        "make the binary form: `onnx.save(onnx.parser.parse_model(text), path)`",
+    ),
     r"\Aversion https://git-lfs": ("a Git LFS pointer", "fetch the file that it points to: `git lfs pull`"),
     r"(?i)\A<(!doctype|html|head|\?xml|!--)": ("a web page", "download the file itself, by the page's raw link"),
     r"(?m)^\s*(layers?|input|input_dim|name)\s*[:{]": ("a network's definition", "the weights are in a .caffemodel"),
     r"(?m)\A#!|^(import \w+|from [\w.]+ import|def \w+\(|class \w+)": ("a program", ""),
-    r"": ("a text", ""),
+    r"": ("a text file", ""),
 }
-
-
-def is_network(message: Message) -> bool:
-    """Whether a message's fields are those of a Caffe network, and not those of an ONNX model.
-
-    A `NetParameter` has its name, a string, in field 1 and its layers in field 2 or 100; a `ModelProto` has a number in
-    field 1 and its graph in field 7.
-    """
-    try:
-        message.text(1)
-        return message.has(100) or (message.has(2) and not message.has(7))
-    except ModelFormatError:
-        return False
 
 
 def is_text(source: Source) -> bool:
@@ -60,11 +52,15 @@ def refuse(source: Source, wanted: str, a_text: bool = False) -> None:
     """
     head = bytes(source.data[:2048])
     kind, mend = next((what for start, what in _STARTS.items() if head.startswith(start)), ("", ""))
-    if not kind and is_text(source):
+    if not head:
+        kind = "empty"
+    elif not kind and is_text(source):
         text = head.decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
         kind, mend = next(what for pattern, what in _TEXTS.items() if re.search(pattern, text))
-        kind = "" if a_text and kind in ("a network's definition", "a text") else kind
-    elif not kind and head[:1] == b"\x08":
+        kind = "" if a_text and kind in ("a network's definition", "a text file") else kind
+    elif not kind and head[:1] == b"\x08" and wanted != ONNX:
         kind, mend = "an ONNX file, or no model at all", "give it a name that ends in .onnx"
+    elif head[4:8] == b"ORTM":  # the name of a FlatBuffers file
+        kind, mend = "a file in ONNX Runtime's own format (.ort)", "take the .onnx file that it was made of"
     if kind:
-        raise ModelFormatError(f"{source.name}: this is {kind}, not {wanted}{mend and '; '}{mend}")
+        raise ModelFormatError(f"{source.name}: byte 0: this is {kind}, not {wanted}{mend and '; '}{mend}")

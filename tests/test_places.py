@@ -1,0 +1,99 @@
+"""Where the package has to run: from a zip, without a home, where nothing can be mapped into memory."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from conftest import PORTRAIT
+
+import numpyvgg
+from numpyvgg import cli
+from numpyvgg.files import cache
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The package as a wheel or a zipapp holds it."""
+    path = tmp_path_factory.mktemp("zip") / "numpyvgg.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in (ROOT / "numpyvgg").rglob("*"):
+            if file.is_file() and "__pycache__" not in file.parts:
+                archive.write(file, file.relative_to(ROOT))
+        for file in (ROOT / "models").iterdir():
+            archive.write(file, Path("numpyvgg", "models", file.name))
+        archive.writestr("__main__.py", "import sys\nfrom numpyvgg.cli import main\nsys.exit(main())\n")
+    return path
+
+
+def run(*command, **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "HOME", "NUMPYVGG_CACHE")}
+    return subprocess.run(
+        list(map(str, command)), env={**kept, **environment}, cwd="/", capture_output=True, text=True, check=False
+    )
+
+
+def test_a_zipapp_answers_as_the_package_does(wheel, tmp_path, capsys):
+    done = run(sys.executable, wheel, "predict", PORTRAIT, "--faces", "--model", "small", TMPDIR=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert cli.main(["predict", str(PORTRAIT), "--faces", "--model", "small"]) == 0
+    assert done.stdout == capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []  # what was unpacked is gone
+
+
+def test_a_wheel_on_the_path_finds_its_page_and_its_photograph(wheel, tmp_path):
+    code = (
+        "from importlib import resources; import numpyvgg, numpyvgg.report.page as page; "
+        "print(len((resources.files('numpyvgg') / 'data' / 'eileen_collins.jpg').read_bytes()), "
+        "numpyvgg.__file__.count('.zip'))"
+    )
+    done = run(sys.executable, "-c", code, PYTHONPATH=str(wheel))
+    assert done.stdout.split() == [str(PORTRAIT.stat().st_size), "1"], done.stderr
+
+
+def test_a_user_without_a_home_gets_answers_and_is_told_where_nothing_can_be_kept(monkeypatch, capsys):
+    def nobody(*args, **kwargs):
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.delenv("NUMPYVGG_CACHE", raising=False)
+    monkeypatch.setattr(cache.platformdirs, "user_cache_dir", nobody)
+    assert len(numpyvgg.predict(PORTRAIT).answers) == 2
+    assert cli.main(["models"]) == 0
+    assert cli.main(["predict", str(PORTRAIT)]) == 0
+    assert cli.main(["fetch", "age-imdb-wiki"]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+    assert not os.path.exists(cache.cache_folder())
+
+
+@pytest.mark.skipif(
+    shutil.which("unshare") is None or run("unshare", "--user", "--map-user=54321", "true").returncode != 0,
+    reason="user namespaces of Linux",
+)
+def test_a_user_whom_the_system_does_not_know_gets_answers():
+    """A process without HOME under a number that no user has."""
+    code = f"from numpyvgg.cli import main; print(main(['predict', {str(PORTRAIT)!r}]), main(['models']))"
+    done = run("unshare", "--user", "--map-user=54321", sys.executable, "-c", code, PYTHONPATH=str(ROOT))
+    assert "Traceback" not in done.stderr
+    assert done.stdout.endswith("0 0\n")
+
+
+@pytest.mark.parametrize(
+    "refusal", [OSError(19, "No such device"), OSError(12, "Cannot allocate memory"), ValueError()]
+)
+def test_where_nothing_can_be_mapped_files_are_read(refusal, monkeypatch):
+    right = numpyvgg.predict(PORTRAIT, ["small"])
+
+    class Refusing(mmap.mmap):
+        def __new__(cls, *args, **kwargs):
+            raise refusal
+
+    monkeypatch.setattr(mmap, "mmap", Refusing)
+    assert numpyvgg.predict(PORTRAIT, ["small"]) == right
