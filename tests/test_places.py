@@ -97,3 +97,15 @@ def test_where_nothing_can_be_mapped_files_are_read(refusal, monkeypatch):
 
     monkeypatch.setattr(mmap, "mmap", Refusing)
     assert numpyvgg.predict(PORTRAIT, ["small"]) == right
+
+
+def test_what_a_killed_process_left_is_swept_a_day_later(tmp_path):
+    path = tmp_path / "net.onnx"
+    old, new, resumed = (tmp_path / name for name in ("net.onnx.abc.part", "net.onnx.def.part", "net.onnx.part"))
+    for leftover in (old, new, resumed):
+        leftover.touch()
+    os.utime(old, (1, 1))
+    os.utime(resumed, (1, 1))
+    with cache.written_whole(path) as file:
+        file.write(b"whole")
+    assert sorted(tmp_path.iterdir()) == [path, new, resumed]

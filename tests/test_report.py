@@ -15,6 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpyvgg import VGG
 from numpyvgg.cli import main
 from numpyvgg.errors import ArgumentError
+from numpyvgg.files.source import Source
 from numpyvgg.layers import conv2d, linear, max_pool, relu, softmax
 from numpyvgg.photo.faces.search import Face
 from numpyvgg.photo.images import load_image, to_tensor
@@ -330,6 +331,31 @@ def test_the_page_without_its_extra_says_what_to_install(small_path, tmp_path, c
     monkeypatch.delitem(sys.modules, "numpyvgg.report.page", raising=False)
     assert main(["explain", str(PORTRAIT), "--model", str(small_path), "-o", str(tmp_path / "report.html")]) == 2
     assert "pip install 'numpyvgg[report]'" in capsys.readouterr().err
+
+
+def test_without_a_network_a_stand_in_is_explained_and_said_to_be_one(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("NUMPYVGG_CACHE", str(tmp_path / "cache"))
+    page = tmp_path / "report.html"
+    assert main(["explain", str(PORTRAIT), "-o", str(page)]) == 0
+    assert "numpyvgg fetch age-imdb-wiki gender-imdb-wiki" in capsys.readouterr().err
+    assert "These weights are random" in page.read_text("utf-8")
+    assert main(["explain", str(PORTRAIT), "--terminal"]) == 0
+    assert [file.name for file in (tmp_path / "cache").iterdir()] == ["standin-eighth-age.onnx"]
+
+
+def test_no_layer_is_timed_while_its_weights_are_read_or_copied(small_path, portrait, monkeypatch):
+    """The chart of times says where the work is; what happens once belongs to no layer."""
+    net = VGG.from_onnx(small_path, memory="fast")
+    traced: list[str] = []
+    copied: list[str] = []
+    trace, read, copy = VGG.trace_layers, Source.read, Source.copy
+    monkeypatch.setattr(VGG, "trace_layers", lambda self, x: traced.append("") or trace(self, x))
+    monkeypatch.setattr(Source, "read", lambda self, *a: copied.append("late" * len(traced)) or read(self, *a))
+    monkeypatch.setattr(Source, "copy", lambda self, *a: copied.append("late" * len(traced)) or copy(self, *a))
+    watch(net, portrait)
+    assert traced
+    assert copied  # before
+    assert not any(copied)  # but no more since the trace began
 
 
 def test_a_page_that_cannot_be_written_is_one_line_before_any_work(small_path, tmp_path, capsys):

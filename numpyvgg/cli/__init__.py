@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: sub-command -> what it does, in the order in which help lists them
 COMMANDS: dict[str, str] = {
-    "demo": "run a photograph through a full-size network with random weights",
+    "demo": "tell age and gender of a photograph, and run it through a full-size network with random weights",
     "predict": "tell age and gender from photographs",
     "align": "find faces, turn them upright, crop them as the networks want them",
     "inspect": "show what is in a network's file",

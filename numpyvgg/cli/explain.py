@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from ..vgg.standin import is_standin
 from ..zoo import PUBLISHED, require
 from . import preparing
 from .output import check_file, written
+from .standin import standin
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -40,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|PATH",
         action="append",
         help="a network; the first is shown layer by layer, of others the answer and where they looked; "
-        f"default: {' and '.join(DEX_MODELS)}",
+        f"default: those fetched of {' and '.join(DEX_MODELS)}, else one with random weights",
     )
     preparing.add_arguments(parser)
     form = parser.add_mutually_exclusive_group(required=True)
@@ -60,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _networks(args: argparse.Namespace) -> list[Estimator]:
     """The networks, which have to be VGG: their layers are what is explained."""
-    names = list(args.model or DEX_MODELS)
+    names = list(args.model or _default_models())
     require([name for name in names if name in PUBLISHED])
     labels = one_for_each(args.labels, names)
     networks = [
@@ -71,6 +73,19 @@ def _networks(args: argparse.Namespace) -> list[Estimator]:
         if not isinstance(network.network, VGG):
             raise UnsupportedModelError(f"{network.name}: only VGG networks can be explained; {network.notes[0]}")
     return networks
+
+
+def _default_models() -> list[str]:
+    """Those of the paper's two networks that have been fetched; else a small stand-in, so that there is a page."""
+    fetched = [name for name in DEX_MODELS if PUBLISHED[name].path.is_file()]
+    if fetched:
+        return fetched
+    print(
+        "numpyvgg: a network with random weights is explained, since none is fetched; for trained ones: "
+        f"numpyvgg fetch {' '.join(DEX_MODELS)}",
+        file=sys.stderr,
+    )
+    return [str(standin("standin-eighth-age.onnx", 1 / 8, "9 MB"))]
 
 
 def _face(args: argparse.Namespace, photograph: Image.Image) -> Face | None:

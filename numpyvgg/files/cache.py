@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -34,6 +36,7 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
         With a name of its own in the same folder, so that two processes writing the same file do not meet.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.", suffix=".part", delete=False) as file:
         try:
             yield cast(BinaryIO, file)
@@ -44,6 +47,14 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
             file.close()
             os.unlink(file.name)
             raise
+
+
+def _sweep(path: Path) -> None:
+    """Delete what processes that were killed have left of this file, a day ago or longer."""
+    for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.part"):
+        with contextlib.suppress(OSError):
+            if time.time() - leftover.stat().st_mtime > 86_400:
+                leftover.unlink()
 
 
 def _umask() -> int:
