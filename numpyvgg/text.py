@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,9 +72,34 @@ def bar_chart(heights: Iterable[float], lines: int) -> list[str]:
     return ["".join(blocks[eighth] for eighth in row) for row in rows]
 
 
-def progress_bar(iterable: Iterable[Any] | None = None, **options: Any) -> tqdm:
+class _NoBar:
+    """What progress looks like where tqdm is not installed."""
+
+    def __init__(self, iterable: Iterable[Any] | None = None):
+        self._iterable = iterable
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._iterable or ())
+
+    def __enter__(self) -> _NoBar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def update(self, by: int = 1) -> None:
+        pass
+
+    def set_description(self, description: str) -> None:
+        pass
+
+
+def progress_bar(iterable: Iterable[Any] | None = None, **options: Any) -> tqdm | _NoBar:
     """A bar on stderr while something long goes on, where stderr is a terminal; the options are tqdm's."""
-    from tqdm import tqdm  # not above: a tenth of the time from a program's start to its first answer
+    try:
+        from tqdm import tqdm  # not above: a tenth of the time from a program's start to its first answer
+    except ImportError:
+        return _NoBar(iterable)
 
     tqdm.monitor_interval = 0  # its own thread, which a browser's Python cannot start
     terminal = sys.stderr is not None and sys.stderr.isatty()

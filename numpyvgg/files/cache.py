@@ -11,17 +11,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
-import platformdirs
-
 
 def cache_folder() -> Path:
     """Where networks are kept: the environment variable ``NUMPYVGG_CACHE``, else the platform's own cache folder.
 
-    A user without a home, as in many containers, has a path that holds nothing and cannot be made.
+    Without platformdirs, which knows the platform's, ``.cache/numpyvgg`` in the home folder. A user without a home, as in
+    many containers, has a path that holds nothing and cannot be made.
     """
     try:
-        named = os.environ.get("NUMPYVGG_CACHE") or platformdirs.user_cache_dir("numpyvgg", appauthor=False)
-        return Path(named).expanduser()
+        from platformdirs import user_cache_dir
+    except ImportError:
+
+        def user_cache_dir(name: str, appauthor: object = None) -> str:
+            return os.path.join("~", ".cache", name)
+
+    try:
+        return Path(os.environ.get("NUMPYVGG_CACHE") or user_cache_dir("numpyvgg", appauthor=False)).expanduser()
     except RuntimeError:  # neither HOME nor an entry among the system's users
         return Path(os.devnull) / "numpyvgg"
 

@@ -21,7 +21,6 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 
 def available_cores() -> int:
@@ -63,9 +62,15 @@ def cache_bytes(level: int) -> int:
 def _numpy_blas() -> list[Any]:
     """Controllers of the BLAS that NumPy calls; other packages, such as SciPy, may bring their own, which are not ours.
 
+    None without threadpoolctl: BLAS then keeps its own number of threads, and ours get in each other's way.
+
     NumPy's wheels have it in NumPy's own folder or the ``numpy.libs`` beside it. Elsewhere NumPy uses the system's:
     whatever is loaded.
     """
+    try:
+        from threadpoolctl import ThreadpoolController
+    except ImportError:
+        return []
     loaded = ThreadpoolController().select(user_api="blas").lib_controllers
     folder = os.path.realpath(np.__path__[0])
     homes = (folder + os.sep, f"{folder}.libs{os.sep}")

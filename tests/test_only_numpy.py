@@ -1,0 +1,44 @@
+"""Where NumPy is all there is, networks are read, run and judged all the same."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from make_standin import write_standin
+
+PROGRAM = """
+import sys
+for name in ("PIL", "threadpoolctl", "platformdirs", "tqdm"):
+    sys.modules[name] = None  # as if it were not installed
+import numpy as np
+import numpyvgg
+from numpyvgg import parity
+from numpyvgg.files.cache import cache_folder
+
+path, folder = sys.argv[1:]
+x = np.load(f"{folder}/x.npy")
+session = numpyvgg.InferenceSession(path)
+(probabilities,) = session.run(None, {session.get_inputs()[0].name: x})
+np.save(f"{folder}/vgg.npy", numpyvgg.VGG16.from_onnx(path, threads=2)(x))
+np.save(f"{folder}/session.npy", probabilities)
+assert parity.compare(path, x, lambda image: probabilities).explained
+assert cache_folder().name == "numpyvgg"
+assert not any(name.split(".")[0] in ("PIL", "scipy", "onnx") for name, module in sys.modules.items() if module)
+"""
+
+
+def test_a_network_answers_on_an_array_with_numpy_alone(tmp_path):
+    path = write_standin(tmp_path / "net.onnx")
+    x = np.random.default_rng(0).integers(0, 256, (1, 3, 224, 224)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    command = [sys.executable, "-c", PROGRAM, str(path), str(tmp_path)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    import onnxruntime
+
+    (expected,) = onnxruntime.InferenceSession(path).run(None, {"input": x})
+    for name in ("vgg", "session"):
+        np.testing.assert_allclose(np.load(tmp_path / f"{name}.npy"), expected, atol=2e-6)
