@@ -15,20 +15,21 @@ from typing import BinaryIO, cast
 def cache_folder() -> Path:
     """Where networks are kept: the environment variable ``NUMPYVGG_CACHE``, else the platform's own cache folder.
 
-    Without platformdirs, which knows the platform's, ``.cache/numpyvgg`` in the home folder. A user without a home, as in
-    many containers, has a path that holds nothing and cannot be made.
+    Without platformdirs, which knows the platform's, ``.cache/numpyvgg`` in the home folder. A user without a home, as
+    in many containers, has a path that holds nothing and cannot be made.
     """
+    try:
+        return Path(os.environ.get("NUMPYVGG_CACHE") or _platforms_folder()).expanduser()
+    except RuntimeError:  # neither HOME nor an entry among the system's users
+        return Path(os.devnull) / "numpyvgg"
+
+
+def _platforms_folder() -> str:
     try:
         from platformdirs import user_cache_dir
     except ImportError:
-
-        def user_cache_dir(name: str, appauthor: object = None) -> str:
-            return os.path.join("~", ".cache", name)
-
-    try:
-        return Path(os.environ.get("NUMPYVGG_CACHE") or user_cache_dir("numpyvgg", appauthor=False)).expanduser()
-    except RuntimeError:  # neither HOME nor an entry among the system's users
-        return Path(os.devnull) / "numpyvgg"
+        return os.path.join("~", ".cache", "numpyvgg")
+    return user_cache_dir("numpyvgg", appauthor=False)
 
 
 @contextlib.contextmanager
