@@ -492,7 +492,13 @@ def test_an_image_counts_as_a_crop_without_faces(capsys: pytest.CaptureFixture[s
     [
         (["--draw", "out.jpg"], "--draw is for finding faces: add --faces"),
         (["--detector", "cascade"], "--detector is for finding faces: add --faces"),
-        ([str(HOPPER), "--faces", "--draw", "out.jpg"], "--draw draws on one photograph, not on 2"),
+        (["--min-size", "30"], "--min-size is for finding faces: add --faces"),
+        (["--face", "2"], "--face is for finding faces: add --faces"),
+        (["--faces", "--face", "0"], "--face 0: give all, largest, or a number"),
+        (["--faces", "--face", "second"], "--face second: give all, largest, or a number"),
+        (["--faces", "--min-size", "5"], "--min-size 5: the smallest face that can be found has 12 pixels"),
+        (["--faces", "--min-size", "nan"], "--min-size nan: the smallest face"),
+        ([str(HOPPER), "--faces", "--draw", "out.jpg"], "--draw out.jpg: one file for 2 photographs: name a folder"),
         (["--faces", "--detector", "ultraface-320"], "numpyvgg fetch ultraface-320"),
         (["--faces", "--detector", "nobody"], "nobody"),
     ],
@@ -567,6 +573,53 @@ def test_letters_fit_on_photographs_of_any_size(size: tuple[int, int]) -> None:
         assert np.ptp(rows) >= 20  # two lines of letters, each at least 10 pixels high
         assert not white[[0, -1]].any()
         assert not white[:, [0, -1]].any()
+
+
+def test_letters_of_one_size_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Pillow before 10.1 has them: a bitmap font, which does not take a size."""
+    bitmap = ImageFont.load_default_imagefont()
+    monkeypatch.setattr(ImageFont, "load_default", lambda: bitmap)
+    photo = Image.new("RGB", (900, 700), "white")
+    corners = turned_square((450, 300), 200, 10)
+    face = Face(np.zeros((224, 224, 3), np.uint8), 10, corners, 1)
+    drawn = np.asarray(draw_faces(photo, [face], ["36 years\nžena"]))
+    sign = (drawn == 0).all(axis=-1)[420:]  # below the box
+    assert 2 * 25 < np.ptp(np.nonzero(sign.any(axis=1))[0]) < 120  # two lines, of letters as high as elsewhere
+
+
+def test_signs_of_neighbours_do_not_cover_each_other_nor_faces() -> None:
+    photo = Image.new("RGB", (600, 400), "white")
+    boxes = [turned_square((x, y), 60, 0) for x in (200, 270, 340) for y in (150, 240)]
+    faces = [Face(np.zeros((224, 224, 3), np.uint8), 0, box, 1) for box in boxes]
+    drawn = np.asarray(draw_faces(photo, faces, ["100 years\nfemale"] * 6))
+    alone = [np.asarray(draw_faces(photo, [face], ["100 years\nfemale"])) for face in faces]
+    signs = sum(int((one == 0).all(axis=-1).sum()) for one in alone)
+    assert (drawn == 0).all(axis=-1).sum() > 0.9 * signs
+
+
+def test_drawings_of_many_photographs_go_to_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("RGB", (60, 50), "teal").save(tmp_path / "a.png")
+    Image.new("RGB", (50, 60), "teal").save(tmp_path / "b.gif")
+    out = tmp_path / "drawn" / "here"
+    command = ["predict", str(tmp_path / "a.png"), str(tmp_path / "b.gif"), "--faces", "--model", "age-small"]
+    assert cli.main([*command, "--draw", str(out)]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["a.png", "b.gif.png"]
+    assert Image.open(out / "a.png").size == (480, 400)
+    assert cli.main([*command, "--draw", str(tmp_path)]) == 2  # over the photographs themselves
+    assert "a.png" in capsys.readouterr().err
+
+
+def test_one_face_can_be_chosen(group: tuple[str, np.ndarray], capsys: pytest.CaptureFixture[str]) -> None:
+    photo, _ = group
+    command = ["predict", photo, "--faces", "--model", "age-small"]
+    assert cli.main(command) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert cli.main([*command, "--face", "largest"]) == 0
+    assert capsys.readouterr().out.splitlines() == [first]
+    assert cli.main([*command, "--face", "2"]) == 0
+    assert capsys.readouterr().out.splitlines() == [second]
+    assert cli.main([*command, "--face", "3"]) == 1
+    assert f"{photo}: has 2 faces: there is no face 3" in capsys.readouterr().err
 
 
 def test_a_photograph_without_a_face_says_so_in_the_drawing() -> None:

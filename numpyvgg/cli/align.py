@@ -10,17 +10,18 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..errors import ArgumentError, ImageError, printable
-from ..photo.faces.detectors import DETECTOR_HELP, load_detector
-from ..photo.faces.search import Face, align_faces
+from ..photo.faces.search import Face
 from ..photo.folders import find_photographs
+from ..photo.images import load_image
 from ..text import progress_bar
+from . import finding
 from .output import check_folder, written
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="photographs, folders or globs")
     parser.add_argument("-o", "--output", metavar="DIR", type=Path, required=True, help="folder for the crops")
-    parser.add_argument("--detector", metavar="NAME|PATH", default="mtcnn", help=DETECTOR_HELP)
+    finding.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -28,19 +29,19 @@ def run(args: argparse.Namespace) -> int:
     paths = found.paths
     stems = _stems(paths)
     check_folder("-o", args.output)
-    detector = load_detector(args.detector)
+    find = finding.finder(args)
     unreadable = 0
     for path, stem in progress_bar(list(zip(paths, stems, strict=True)), unit="image"):
         try:
-            faces = align_faces(path, detector)
+            faces = find(load_image(path), path)
         except ImageError as error:
             unreadable += 1
             tqdm.write(f"numpyvgg: {error}", file=sys.stderr)
             continue
-        for number, face in enumerate(faces, start=1):
-            crop = args.output / f"{stem}-{number}.png"
+        for face in faces:
+            crop = args.output / f"{stem}-{face.number}.png"
             _write(crop, face)
-            which = f"face {number} of {len(faces)}, " if face.found else ""
+            which = f"face {face.number} of {face.count}, " if face.found else ""
             tqdm.write(printable(f"{path}: {which}{face}: {crop}"))
     if found.remark:
         print(printable(f"numpyvgg: {found.remark}"), file=sys.stderr)

@@ -7,11 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import ArgumentError, UnsupportedModelError, printable
+from ..errors import UnsupportedModelError, printable
 from ..photo.answers import answer
 from ..photo.estimator import Estimator, open_estimator
-from ..photo.faces.detectors import DETECTOR_HELP, load_detector
-from ..photo.faces.search import Face, align_faces
+from ..photo.faces.search import Face
 from ..photo.images import load_image
 from ..photo.predictor import DEX_MODELS, one_for_each
 from ..report import explain, watch
@@ -20,7 +19,7 @@ from ..text import human_bytes
 from ..vgg.network import VGG
 from ..vgg.standin import is_standin
 from ..zoo import PUBLISHED, require
-from . import preparing
+from . import finding, preparing
 from .output import check_file, written
 from .standin import standin
 
@@ -36,7 +35,7 @@ _STANDIN = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image", metavar="IMAGE", help="a photograph cropped to the face")
     parser.add_argument("--faces", action="store_true", help="a photograph not cropped: find the largest face first")
-    parser.add_argument("--detector", metavar="NAME|PATH", help=f"with --faces: {DETECTOR_HELP}")
+    finding.add_arguments(parser, "with --faces: ", one=True)
     parser.add_argument(
         "--model",
         metavar="NAME|PATH",
@@ -51,8 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.detector and not args.faces:
-        raise ArgumentError("--detector is for finding faces: add --faces")
+    finding.check(args)
     if args.terminal:
         _print_text(args)
     else:
@@ -89,8 +87,8 @@ def _default_models() -> list[str]:
 
 
 def _face(args: argparse.Namespace, photograph: Image.Image) -> Face | None:
-    """The largest face, or the whole photograph where none is found; None where none is looked for."""
-    return align_faces(photograph, load_detector(args.detector or "mtcnn"))[0] if args.faces else None
+    """The face asked for, by default the largest; None where none is looked for."""
+    return finding.finder(args)(photograph, args.image)[0] if args.faces else None
 
 
 def _print_text(args: argparse.Namespace) -> None:

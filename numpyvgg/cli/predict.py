@@ -4,33 +4,26 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
 from tqdm import tqdm
 
 from ..errors import ArgumentError, ImageError, printable
-from ..photo.faces.detectors import DETECTOR_HELP, load_detector
 from ..photo.folders import find_photographs
 from ..photo.images import load_image
-from ..photo.predictor import DEX_MODELS, SMALL_MODELS, Prediction, Predictor, default_models
+from ..photo.predictor import DEX_MODELS, SMALL_MODELS, Predictor, default_models
 from ..text import human_bytes, progress_bar
 from ..zoo import PUBLISHED
-from . import preparing
-from .output import check_file, written
+from . import drawing, finding, preparing
 from .rows import Csv, JsonLines, Text, Writer
-
-#: Kinds of file that --draw writes
-DRAWINGS = (".jpg", ".jpeg", ".png", ".tif", ".webp")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="photographs cropped to the face, folders or globs")
     parser.add_argument("--faces", action="store_true", help="photographs not cropped: find the faces, answer for each")
-    parser.add_argument("--detector", metavar="NAME|PATH", help=f"with --faces: {DETECTOR_HELP}")
+    finding.add_arguments(parser, "with --faces: ")
     parser.add_argument(
-        "--draw", metavar="FILE", type=Path, help="with --faces: draw them and the answers on the photograph"
+        "--draw", metavar="FILE|DIR", type=Path, help="with --faces: draw them and the answers on the photographs"
     )
     parser.add_argument(
         "--model",
@@ -51,7 +44,8 @@ def run(args: argparse.Namespace) -> int:
         raise ArgumentError(f"--top {args.top}: give a number of classes, 1 or more")
     found = find_photographs(args.images)
     paths = found.paths
-    _check_faces(args, paths)
+    finding.check(args)
+    drawings = drawing.drawings(args.draw, paths) if args.draw else {}
     models = args.model or default_models()
     if not args.model and models == SMALL_MODELS:
         size = human_bytes(sum(PUBLISHED[name].size for name in DEX_MODELS))
@@ -65,42 +59,22 @@ def run(args: argparse.Namespace) -> int:
     for note in dict.fromkeys(note for network in predictor.networks.values() for note in network.notes):
         print(printable(f"numpyvgg: {note}"), file=sys.stderr)
     writer: Writer = JsonLines(args.top) if args.json else Csv(args.top, args.faces) if args.csv else Text(args.top)
-    detector = load_detector(args.detector or "mtcnn") if args.faces else None
+    find = finding.finder(args) if args.faces else None
     unreadable = 0
     for path in progress_bar(paths, unit="image"):
         try:
             image = load_image(path)
-            predictions = predictor.faces(image, detector) if args.faces else [predictor(image)]
+            predictions = predictor.faces(image, faces=find(image, path)) if find else [predictor(image)]
         except ImageError as error:
             unreadable += 1
             tqdm.write(f"numpyvgg: {error}", file=sys.stderr)
             continue
         for line in writer.lines(path, predictions):
             tqdm.write(line)
-        if args.draw:
-            _draw(args.draw, image, predictions)
+        if drawings:
+            drawing.draw(drawings[path], image, predictions)
     if found.remark:
         print(printable(f"numpyvgg: {found.remark}"), file=sys.stderr)
     if unreadable:
         print(f"numpyvgg: {unreadable} of {len(paths)} images could not be read", file=sys.stderr)
     return 1 if unreadable else 0
-
-
-def _check_faces(args: argparse.Namespace, paths: Sequence[str]) -> None:
-    """Raise the `ArgumentError` that says which options do not go together, before any work is done."""
-    for option in ("detector", "draw"):
-        if getattr(args, option) and not args.faces:
-            raise ArgumentError(f"--{option} is for finding faces: add --faces")
-    if args.draw and len(paths) != 1:
-        raise ArgumentError(f"--draw draws on one photograph, not on {len(paths)}: call it once for each")
-    if args.draw:
-        check_file("--draw", args.draw, DRAWINGS, inputs=paths)
-
-
-def _draw(path: Path, photo: Image.Image, predictions: Sequence[Prediction]) -> None:
-    from ..photo.draw import draw_faces, label
-
-    faces = [prediction.face for prediction in predictions if prediction.face]
-    picture = draw_faces(photo, faces, [label(prediction) for prediction in predictions])
-    with written("--draw", path) as file:
-        picture.save(file, Image.registered_extensions()[path.suffix.lower()], quality=90)

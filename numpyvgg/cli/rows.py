@@ -28,9 +28,9 @@ class Text:
         self.top = top
 
     def lines(self, path: str, predictions: Sequence[Prediction]) -> Iterator[str]:
-        for number, prediction in enumerate(predictions, start=1):
+        for prediction in predictions:
             face = prediction.face
-            which = f" face {number} of {len(predictions)}," if face and face.found else ""
+            which = f" face {face.number} of {face.count}," if face and face.found else ""
             yield printable(f"{path}:{which}{f' {face}:' if face else ''} {prediction}")
             for network, given in prediction.answers.items():
                 top = most_probable(given, self.top)
@@ -90,7 +90,8 @@ class Csv:
         if not self._begun:
             yield csv_line(self.columns)
             self._begun = True
-        for number, prediction in enumerate(predictions, start=1):
+        for prediction in predictions:
+            number = prediction.face.number if prediction.face else ""
             common = {"image": csv_path(path), "face": number, **_face_record(prediction.face)}
             for network, given in prediction.answers.items():
                 preparation = str(prediction.preparations[network])

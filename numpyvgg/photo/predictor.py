@@ -127,16 +127,18 @@ class Predictor:
         """Ask each network about an image of mode RGB; see `numpyvgg.photo.images.load_image`."""
         return self._prediction({name: network(image) for name, network in self.networks.items()})
 
-    def faces(self, photo: Image.Image, detector: Detector | None = None) -> list[Prediction]:
+    def faces(
+        self, photo: Image.Image, detector: Detector | None = None, faces: Sequence[Face] | None = None
+    ) -> list[Prediction]:
         """Ask each network about each face of a photograph, turned upright and cropped; see `faces.align_faces`.
 
         Each network gets the face with its margin or without, as it was trained. Where there is no face, all get the
-        whole photograph.
+        whole photograph. `faces` are those that have been found already.
         """
         from .faces.search import align_faces
 
         predictions = []
-        for face in align_faces(photo, detector):
+        for face in align_faces(photo, detector) if faces is None else faces:
             crops = {True: face.with_margin(), False: face.without_margin()}
             answers = {name: network(crops[network.preparation.margin]) for name, network in self.networks.items()}
             predictions.append(self._prediction(answers, face))

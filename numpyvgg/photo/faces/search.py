@@ -14,13 +14,13 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...errors import ArgumentError
+from ...errors import ArgumentError, ImageError
 from ..images import SIZE, load_image
 from .detectors import Detector, LandmarkDetector
 from .geometry import Sighting, corners, distinct, from_landmarks, overlap, turn, upright
@@ -62,6 +62,8 @@ class Face:
         at which the face was not seen. 0 where no face was found.
     found : bool
         False: no face was found, and `crop` and `box` are the whole photograph.
+    number, count : int
+        It is the number-th largest of so many faces that were found.
     """
 
     crop: NDArray[np.uint8]
@@ -69,6 +71,8 @@ class Face:
     box: NDArray[np.float64]
     score: float
     found: bool = True
+    number: int = 1
+    count: int = 1
 
     def __str__(self) -> str:
         if not self.found:
@@ -146,7 +150,24 @@ def align_faces(
     faces = [face for find in finds if (face := _look_again(photo, detector, find)) is not None]
     faces = [face for face in distinct(faces) if face.extent.min() >= min_size]
     faces.sort(key=lambda face: -face.extent.prod())
-    return [_crop(photo, face) for face in faces] or [_whole(photo)]
+    crops = [_crop(photo, face) for face in faces]
+    numbered = [replace(face, number=i, count=len(crops)) for i, face in enumerate(crops, start=1)]
+    return numbered or [_whole(photo)]
+
+
+def choose(faces: list[Face], which: int | None, name: str) -> list[Face]:
+    """The `which`-th largest face alone, all where that is None; where none was found, that stays the answer.
+
+    Raises
+    ------
+    ImageError
+        The photograph, of this name, has fewer faces.
+    """
+    if which is None or not faces[0].found:
+        return faces
+    if which > len(faces):
+        raise ImageError(f"{name}: has {len(faces)} face{'s'[: len(faces) > 1]}: there is no face {which}")
+    return faces[which - 1 : which]
 
 
 @functools.cache
