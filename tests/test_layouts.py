@@ -15,7 +15,7 @@ import onnxruntime
 import pytest
 from make_standin import NO_OPS, Layout, standin_model, write_standin
 
-from numpyvgg import VGG, VGG16, InferenceSession, UnsupportedModelError
+from numpyvgg import VGG, VGG16, InferenceSession, ModelFormatError, UnsupportedModelError
 from numpyvgg.vgg.layer import CONFIGURATIONS
 
 LIMIT = 5e-6  # of any probability
@@ -236,7 +236,7 @@ ALIKE = {
 @pytest.mark.parametrize("name", ALIKE)
 def test_what_only_looks_like_vgg_is_refused(name):
     layout, change, reason = ALIKE[name]
-    with pytest.raises(UnsupportedModelError, match=reason):
+    with pytest.raises((ModelFormatError, UnsupportedModelError), match=reason):
         VGG.from_onnx(edited(layout, change))
 
 

@@ -25,6 +25,7 @@ from ..files.onnx import Node, OnnxModel
 from ..graph.folding import factor_and_offset, fold, why_not_folded
 from ..graph.graph import Graph
 from ..graph.inference import does_nothing, pads_of, warn_of_training
+from ..operators import bind, find
 from .layer import CONFIGURATIONS, INPUT_SHAPE, FileWeight, Layer, Weights
 
 Rearrangement = Callable[[np.ndarray], np.ndarray]
@@ -61,6 +62,9 @@ class _Recogniser:
 
     def __init__(self, model: OnnxModel):
         self.model = model
+        for node in model.nodes:  # whatever is read of a node below has the type that its operator gives it
+            if not node.domain and find(node.op_type, model.opset):
+                bind(node, model)
         self.graph = Graph(model)
         self.layers: list[Layer] = []
 
