@@ -148,8 +148,8 @@ def test_a_published_network_that_is_not_here_is_an_error_that_says_how_to_fetch
         numpyvgg.predict(PORTRAIT, models=("age-imdb-wiki", "gender-imdb-wiki"))
 
 
-def test_a_path_is_answered_without_pooch(networks):
-    code = "import sys; sys.modules['pooch'] = sys.modules['requests'] = None; from numpyvgg import cli; cli.main()"
+def test_a_path_is_answered_without_what_fetches(networks):
+    code = "import sys; sys.modules['filelock'] = sys.modules['requests'] = None; from numpyvgg import cli; cli.main()"
     done = subprocess.run(
         [sys.executable, "-c", code, "predict", PORTRAIT, *models(networks[:1])],
         capture_output=True,

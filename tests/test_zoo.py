@@ -63,7 +63,7 @@ def test_sizes_and_hashes_are_those_of_the_model_zoos_own_pointers():
 def test_each_network_is_asked_for_at_its_own_repository_first_and_then_at_the_legacy_one():
     for network in SERVED.values():
         stem = network.file.removesuffix(".onnx")
-        first, second = network.sources
+        first, second = network.sources[:2]
         assert first == f"https://huggingface.co/onnxmodelzoo/{stem}/resolve/main/{network.file}"
         assert second.startswith("https://huggingface.co/onnxmodelzoo/legacy_models/resolve/main/validated/vision/")
         folder = "ultraface" if network.file.startswith("version-RFB") else "age_gender"
@@ -102,7 +102,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def good(self, file, data):
         start = int((self.headers["Range"] or "bytes=0-").removeprefix("bytes=").removesuffix("-"))
-        self.send(data[start:], 206 if start else 200)
+        place = {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if start else {}
+        self.send(data[start:], 206 if start else 200, **place)
 
     def no_ranges(self, file, data):
         self.send(data, 200)
@@ -170,11 +171,15 @@ def files(tmp_path_factory):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+def measured(data):
+    return {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
 @pytest.fixture
 def published(files, monkeypatch, tmp_path):
     """The registry with the small networks' sizes and hashes, and an empty cache."""
     small = {
-        name: dataclasses.replace(network, size=len(files[name]), sha256=hashlib.sha256(files[name]).hexdigest())
+        name: dataclasses.replace(network, earlier=None, drive="", **measured(files[name]))
         for name, network in zoo.PUBLISHED.items()
     }
     for name, network in small.items():
@@ -242,7 +247,7 @@ def test_the_message_says_what_happened_at_each_source_and_nothing_gets_the_fina
     manner, reason, published, serve, server, monkeypatch
 ):
     monkeypatch.setattr(download, "TIMEOUT", 0.2)
-    serve(manner, manner)
+    serve(manner, manner)  # the second goes on where the first ended
     with pytest.raises(FetchError) as error:
         zoo.fetch(NAME)
     assert str(error.value).count(reason) == 2
@@ -282,7 +287,7 @@ def test_a_part_of_something_else_is_thrown_away_and_fetched_anew(published, ser
     path.parent.mkdir()
     path.with_name(f"{path.name}.part").write_bytes(b"not the beginning of that file")
     assert zoo.fetch(NAME).read_bytes() == published[NAME]
-    assert [asked for _, asked in server.requests] == ["bytes=30-", "bytes=0-"]
+    assert [asked for _, asked in server.requests] == ["bytes=30-", None]
 
 
 SUBPROCESS = """
@@ -336,26 +341,113 @@ def test_a_full_disk_is_said_so_before_the_download(published, serve, server, mo
     assert server.requests == []
 
 
-def test_a_disk_that_fills_up_meanwhile_is_said_so_and_given_its_space_back(published, server):
+def test_a_disk_that_fills_up_meanwhile_is_said_so_and_loses_nothing(published, serve, server):
     process = fetch_in_another_process(server, "good", "300000")
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2
     assert os.strerror(errno.EFBIG) in err
+    assert "of it are kept in " in err
     assert err.count("\n") == 1
-    assert in_cache() == []
+    assert in_cache() == [f"{zoo.published(NAME).file}.part"]
+    serve("good")
+    assert zoo.fetch(NAME).read_bytes() == published[NAME]
+    assert server.requests[-1] == ("good", "bytes=300000-")
 
 
-def test_without_pooch_the_message_says_what_to_install(published, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pooch", None)
+@pytest.mark.parametrize("missing", ["requests", "filelock"])
+def test_without_an_extra_the_message_says_what_to_install(missing, published, monkeypatch):
+    monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(MissingExtraError, match=r"pip install 'numpyvgg\[fetch\]'"):
         zoo.fetch(NAME)
+
+
+# ---------------------------------------------------------------------- two editions
+
+
+def test_the_page_s_own_links_are_asked_last():
+    links = {"age-chalearn": "1V75U1kUJ0udBLs6bg3lGqBk3ym8q9guV", "age-imdb-wiki": "1ECle8EvsXiIid_vMa1_vwMJk6abhzrPF"}
+    links["gender-imdb-wiki"] = "1epLM5ghucLcnGZg-NCIf1r16lotN004I"
+    assert {name: network.drive for name, network in zoo.PUBLISHED.items() if network.drive} == links
+    for name, link in links.items():
+        assert f"id={link}&" in zoo.PUBLISHED[name].sources[-1]
+
+
+#: The model zoo's pointers of 31 October 2020
+FIRST = {
+    "age-imdb-wiki": (538_703_668, "734a4dd6a3d58d0b2a8e240293d32509b3f62b9f484e65988b2e77cd423084c3"),
+    "gender-imdb-wiki": (537_081_229, "a39bcbd2bb4b52919cdd5c36350d632b9855b6950ece2768076b58db716e8428"),
+}
+
+
+def test_the_first_edition_is_24_bytes_shorter_than_the_second():
+    earlier = {name: network.earlier for name, network in zoo.PUBLISHED.items() if network.earlier}
+    assert {name: (edition.size, edition.sha256) for name, edition in earlier.items()} == FIRST
+    assert all(zoo.PUBLISHED[name].size - edition.size == 24 for name, edition in earlier.items())
+
+
+@pytest.fixture
+def first_edition(published, monkeypatch):
+    """The first edition of NAME, as bytes."""
+    data = published["age-chalearn"]
+    edition = registry.Edition("October 2020", **measured(data))
+    monkeypatch.setitem(zoo.PUBLISHED, NAME, dataclasses.replace(zoo.PUBLISHED[NAME], earlier=edition))
+    return data
+
+
+@pytest.mark.parametrize("have", [0, 1000, 10**9])
+def test_either_edition_is_fetched_whatever_of_the_other_is_here(have, first_edition, published, serve, server):
+    serve("good")
+    server.files[zoo.published(NAME).file] = first_edition
+    path = zoo.published(NAME).path
+    if have:
+        path.parent.mkdir()
+        path.with_name(f"{path.name}.part").write_bytes(published[NAME][:have])
+    if have > len(published[NAME]):  # all of the other edition is here already
+        assert zoo.fetch(NAME).read_bytes() == published[NAME]
+    else:
+        assert zoo.fetch(NAME).read_bytes() == first_edition
+    assert zoo.record(NAME).verified
+
+
+def test_either_edition_is_adopted_identified_and_listed(first_edition, published, tmp_path, capsys):
+    for data in (first_edition, published[NAME]):
+        (tmp_path / "carried.onnx").write_bytes(data)
+        assert zoo.identify(tmp_path / "carried.onnx", "", 101).name in (NAME, "age-chalearn")
+        assert cli.main(["fetch", NAME, "--from", str(tmp_path / "carried.onnx")]) == 0
+        assert zoo.find(NAME).read_bytes() == data
+        capsys.readouterr()
+        assert cli.main(["models"]) == 0
+        out = capsys.readouterr().out
+        assert ("edition of October 2020\n" in out) == (data is first_edition)
+        assert hashlib.sha256(first_edition).hexdigest() in out
+    assert cli.main(["models", "--json"]) == 0
+    listed = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert listed[NAME]["earlier"]["size"] == len(first_edition)
+
+
+DAMAGED = ["", "[", "[" * 100_000, "{}", "null", "3", '{"size": 1}', "\0", '{"a": "%s"}' % ("x" * 20_000)]
+
+
+@pytest.mark.parametrize("text", DAMAGED, ids=lambda text: text[:12])
+def test_a_damaged_record_is_no_record(text, published):
+    path = zoo.published(NAME).path
+    path.parent.mkdir()
+    path.write_bytes(published[NAME])
+    path.with_name(f"{path.name}.json").write_text(text)
+    assert zoo.record(NAME) is None
+    status = path.stat()
+    fields = {"size": status.st_size, "modified": status.st_mtime_ns, "verified": ["x"], "source": {}}
+    path.with_name(f"{path.name}.json").write_text(json.dumps(fields))
+    assert zoo.record(NAME) is None
+    assert zoo.find(NAME) == path  # it is verified anew
 
 
 # ---------------------------------------------------------------------- by hand
 
 
-def test_a_file_brought_by_hand_is_verified_without_pooch(published, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "pooch", None)
+def test_a_file_brought_by_hand_is_verified_without_what_fetches(published, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "requests", None)
+    monkeypatch.setitem(sys.modules, "filelock", None)
     (tmp_path / "carried.onnx").write_bytes(published[NAME])
     assert cli.main(["fetch", NAME, "--from", str(tmp_path / "carried.onnx")]) == 0
     assert zoo.find(NAME).read_bytes() == published[NAME]

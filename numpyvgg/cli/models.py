@@ -30,6 +30,8 @@ def run(args: argparse.Namespace) -> int:
     print()
     for network in NETWORKS.values():
         print(f"{network.name}: {network.file}, sha256 {network.sha256}")
+        if network.earlier:
+            print(f"  or its edition of {network.earlier.when}: {network.earlier.size} bytes, {network.earlier.sha256}")
     for licence, reference in dict.fromkeys((network.licence, network.reference) for network in NETWORKS.values()):
         print(f"Licence {licence}. {reference}")
     print(printable(f"Kept in {cache_folder()}"))
@@ -44,6 +46,8 @@ def _state(network: Published) -> str:
     known = record(network.name)
     if known is None:
         return "yes, verified when used"
+    if known.verified and network.earlier and known.size == network.earlier.size:
+        return f"verified {known.verified}, edition of {network.earlier.when}"
     return f"verified {known.verified}" if known.verified else f"not verified, from {known.source}"
 
 
@@ -52,6 +56,7 @@ def _record(network: Published) -> dict[str, Any]:
     here = {"path": str(network.path), "here": network.path.is_file()}
     return {
         **{field.name: getattr(network, field.name) for field in dataclasses.fields(network)},
+        "earlier": dataclasses.asdict(network.earlier) if network.earlier else None,
         "labels": str(network.labels),
         "preparation": str(network.preparation),
         "preparations": list(network.preparations),

@@ -4,7 +4,8 @@ They are the DEX networks of Rothe, Timofte and Van Gool, converted from Caffe t
 two small GoogLeNets, and its two UltraFace detectors, which find the faces that the others look at (see
 `numpyvgg.photo.faces`). Their sizes and hashes are those of the zoo's own Git LFS pointers; the zoo stopped serving
 them on 1 July 2025, and its files moved to the two places in `SOURCES`. Levi and Hassner's networks are Caffe files of
-their authors, and brought by hand. Whatever serves a file, its hash decides whether it is used.
+their authors, and brought by hand. Two of the DEX files had an earlier edition, 24 bytes shorter, which the links on
+Google Drive may serve. Whatever serves a file, its hash decides whether it is used.
 
 Two small networks are bundled, so that there is an answer before anything is fetched: the age network (a ResNet of 10
 layers, 81 classes) and the gender network of dlib-models, trained by Cydral Technology and given to the public domain
@@ -37,11 +38,22 @@ SOURCES = (
     "https://huggingface.co/onnxmodelzoo/{stem}/resolve/main/{file}",
     "https://huggingface.co/onnxmodelzoo/legacy_models/resolve/main/validated/vision/body_analysis/{folder}/models/{file}",
 )
+#: Where Google Drive serves a large file without asking first
+DRIVE = "https://drive.usercontent.google.com/download?id={id}&export=download&confirm=t"
 LICENCE = "Apache-2.0"
 REFERENCE = (
     "R. Rothe, R. Timofte, L. Van Gool: Deep expectation of real and apparent age from a single image without facial "
     "landmarks. IJCV 126, 2018, doi:10.1007/s11263-016-0940-3"
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class Edition:
+    """One state of a published file: the zoo's authors wrote theirs twice, with the same weights."""
+
+    when: str
+    size: int
+    sha256: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +86,10 @@ class Published:
         What it has to be for one of these names to be believed: ``VGG-16``, or nothing where only the hash counts.
     layers : str
         The layers that a Caffe file is used with (a prototxt's text); empty: those in the file.
+    earlier : Edition or None
+        Another state of the file, which is as good.
+    drive : str
+        Under which the page that this package was made after links it on Google Drive.
     """
 
     name: str
@@ -91,14 +107,37 @@ class Published:
     also_called: tuple[str, ...] = ()
     structure: str = ""
     layers: str = ""
+    earlier: Edition | None = None
+    drive: str = ""
+
+    @property
+    def editions(self) -> list[Edition]:
+        """The states of its file that are known, the one that is served first."""
+        served = Edition("as served", self.size, self.sha256)
+        return [served, self.earlier] if self.earlier else [served]
+
+    @property
+    def sizes(self) -> list[int]:
+        """What its file may measure, in bytes."""
+        return [edition.size for edition in self.editions]
+
+    @property
+    def largest(self) -> int:
+        """The largest of these sizes."""
+        return max(self.sizes)
+
+    def edition(self, sha256: str) -> Edition | None:
+        """The state of the file that has this hash."""
+        return next((edition for edition in self.editions if edition.sha256 == sha256), None)
 
     @property
     def sources(self) -> list[str]:
         """The addresses that serve it, in the order in which they are tried."""
+        drive = [DRIVE.format(id=self.drive)] if self.drive else []
         return [
             source.format(stem=self.file.removesuffix(".onnx"), file=self.file, folder=self.folder)
             for source in SOURCES
-        ]
+        ] + drive
 
     @property
     def path(self) -> Path:
@@ -168,6 +207,7 @@ _ULTRAFACE: dict[str, Any] = {
     "reference": "Linzaer: Ultra-Light-Fast-Generic-Face-Detector-1MB, 2019",
     "folder": "ultraface",
 }
+_FIRST = "October 2020"
 PUBLISHED = {
     network.name: network
     for network in (
@@ -181,6 +221,7 @@ PUBLISHED = {
             data_set="ChaLearn LAP 2015, apparent age",
             also_called=("dex_chalearn_iccv2015.caffemodel",),
             structure="VGG-16",
+            drive="1V75U1kUJ0udBLs6bg3lGqBk3ym8q9guV",
         ),
         Published(
             name="age-imdb-wiki",
@@ -192,6 +233,8 @@ PUBLISHED = {
             data_set="IMDB-WIKI, real age",
             also_called=("dex_imdb_wiki.caffemodel", "VGG_ILSVRC_16_layers_Age.onnx"),
             structure="VGG-16",
+            earlier=Edition(_FIRST, 538_703_668, "734a4dd6a3d58d0b2a8e240293d32509b3f62b9f484e65988b2e77cd423084c3"),
+            drive="1ECle8EvsXiIid_vMa1_vwMJk6abhzrPF",
         ),
         Published(
             name="gender-imdb-wiki",
@@ -203,6 +246,8 @@ PUBLISHED = {
             data_set="IMDB-WIKI",
             also_called=("gender.caffemodel", "VGG_ILSVRC_16_layers_Gender.onnx"),
             structure="VGG-16",
+            earlier=Edition(_FIRST, 537_081_229, "a39bcbd2bb4b52919cdd5c36350d632b9855b6950ece2768076b58db716e8428"),
+            drive="1epLM5ghucLcnGZg-NCIf1r16lotN004I",
         ),
         Published(
             name="age-googlenet",

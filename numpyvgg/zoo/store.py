@@ -10,20 +10,19 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
+from .. import text
 from ..errors import FetchError, ModelFormatError
 from ..files.cache import cache_folder, written_whole
 from ..files.caffe import read_caffe, read_model
 from ..files.onnx import OnnxModel
-from ..files.source import Source
+from ..files.source import Source, open_plain
 from ..text import human_bytes
 from .registry import BUNDLED, NETWORKS, PUBLISHED, Published, published
 
-if TYPE_CHECKING:
-    from tqdm import tqdm
-
-CHUNK = 1 << 16  # of an interrupted download, at most this much is lost
+CHUNK = 1 << 16
+_LARGEST_RECORD = 10_000  # bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +49,13 @@ def record(name: str) -> Record | None:
     """The record of a published network's file, or None where the file is not here, or has changed since."""
     path = published(name).path
     try:
-        known = Record(**json.loads(_record_path(path).read_text()))
+        with _record_path(path).open("rb") as file:
+            fields = json.loads(file.read(_LARGEST_RECORD))
         status = path.stat()
-    except (OSError, ValueError, TypeError):
+        known = Record(**fields)
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None
+    if not isinstance(known.source, str) or not isinstance(known.verified, str | None):
         return None
     return known if (known.size, known.modified) == (status.st_size, status.st_mtime_ns) else None
 
@@ -109,7 +112,7 @@ def _pointed_to(path: Path) -> str:
     except OSError:
         return ""
     oid = re.search(rb"^oid sha256:([0-9a-f]{64})$", pointer, re.MULTILINE)
-    return next((n.name for n in PUBLISHED.values() if oid and n.sha256 == oid[1].decode()), "")
+    return next((n.name for n in PUBLISHED.values() if oid and n.edition(oid[1].decode())), "")
 
 
 def identify(model: str | os.PathLike[str], structure: str, classes: int) -> Published | None:
@@ -138,9 +141,9 @@ def identify(model: str | os.PathLike[str], structure: str, classes: int) -> Pub
         if named and network.structure and (network.structure, network.classes) == (structure, classes):
             return network
     size = path.stat().st_size
-    alike = [network for network in NETWORKS.values() if (network.size, network.classes) == (size, classes)]
+    alike = [network for network in NETWORKS.values() if size in network.sizes and network.classes == classes]
     digest = sha256(path) if alike else ""
-    return next((network for network in alike if network.sha256 == digest), None)
+    return next((network for network in alike if network.edition(digest)), None)
 
 
 def require(names: list[str]) -> None:
@@ -185,7 +188,7 @@ def adopt(name: str, path: str | os.PathLike[str], verify: bool = True) -> Path:
             for chunk in _chunks(source, f"copy {source.name}"):
                 digest.update(chunk)
                 file.write(chunk)
-            if verify and digest.hexdigest() != network.sha256:
+            if verify and not network.edition(digest.hexdigest()):
                 raise FetchError(
                     f"{source}: not the published {name}: its sha256 is {digest.hexdigest()}, not {network.sha256}; "
                     "--no-verify takes it all the same"
@@ -195,13 +198,13 @@ def adopt(name: str, path: str | os.PathLike[str], verify: bool = True) -> Path:
             f"{source}: cannot be copied to {network.path}: {error.strerror or error}; set NUMPYVGG_CACHE to choose "
             "another folder"
         ) from None
-    write_record(network.path, digest.hexdigest() == network.sha256, str(source.resolve()))
+    write_record(network.path, network.edition(digest.hexdigest()) is not None, str(source.resolve()))
     return network.path
 
 
 def _verify_in_place(network: Published) -> None:
     digest = sha256(network.path)
-    if digest != network.sha256:
+    if not network.edition(digest):
         raise FetchError(
             f"{network.path}: not the published {network.name}: its sha256 is {digest}, not {network.sha256}; "
             f"fetch it again with `numpyvgg fetch {network.name}`"
@@ -223,7 +226,7 @@ def write_record(path: Path, verified: bool, source: str) -> None:
 
 def _chunks(path: Path, description: str) -> Iterator[bytes]:
     """The bytes of a file, piece by piece under a progress bar."""
-    with path.open("rb") as file, progress_bar(path.stat().st_size, description) as bar:
+    with os.fdopen(open_plain(path), "rb") as file, progress_bar(path.stat().st_size, description) as bar:
         while chunk := file.read(CHUNK):
             yield chunk
             bar.update(len(chunk))
@@ -236,7 +239,5 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def progress_bar(total: int, description: str) -> tqdm:
-    from tqdm import tqdm  # not above: a tenth of the time from a program's start to its first answer
-
-    return tqdm(total=total, desc=description, unit="B", unit_scale=True, disable=None)
+def progress_bar(total: int, description: str) -> Any:
+    return text.progress_bar(total=total, desc=description, unit="B", unit_scale=True)
