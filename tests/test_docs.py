@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import json
 import os
 import re
 import shlex
@@ -18,6 +19,7 @@ import pytest
 from conftest import PORTRAIT
 from make_notebook import blocks, examples, notebook
 
+from numpyvgg import zoo
 from numpyvgg.cli import main
 from numpyvgg.photo.images import load_image, to_tensor
 from numpyvgg.vgg.standin import write_standin
@@ -34,8 +36,9 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for photograph in ("photo.jpg", "party.jpg"):
         shutil.copy(PORTRAIT, photograph)
-    for network in ("model.onnx", "vgg_ilsvrc_16_age_imdb_wiki.onnx"):
-        write_standin(Path(network), width=1 / 16)
+    write_standin(Path("model.onnx"), width=1 / 16)
+    monkeypatch.setenv("NUMPYVGG_CACHE", str(tmp_path / "cache"))
+    zoo.adopt("age-imdb-wiki", "model.onnx", verify=False)  # in place of half a gigabyte
     return tmp_path
 
 
@@ -75,6 +78,35 @@ def test_every_command_shown_is_one_that_there_is(page, monkeypatch):
                 module = importlib.import_module(f"numpyvgg.cli.{words[1]}")
                 monkeypatch.setattr(module, "run", lambda args: seen.append(args) or 0)
                 assert main(words[1:]) == 0
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_pip_install_shown_works_in_a_checkout_and_in_every_shell(page):
+    """The package is on no index, so that its own name installs nothing; zsh expands brackets that are not quoted."""
+    settings = (ROOT / "pyproject.toml").read_text("utf-8")  # Python 3.10 reads no TOML
+    extras = re.findall(r"^(\w+) = \[", settings.split("[project.optional-dependencies]")[1], re.MULTILINE)
+    needed = re.findall(r'"([\w-]+)[<>=][^"]*"', settings)
+    for command in re.findall(r"(?<![\w-])pip install ([^`\n&#)]+)", page.read_text("utf-8")):
+        for word in shlex.split(command):
+            extra = word.partition("[")[2]
+            named = word.partition("[")[0].partition("<")[0].partition(">")[0].partition("=")[0]
+            assert word.startswith("-") or named in (".", *needed, "onnx", "torch"), word
+            assert not extra or extra.rstrip("]") in extras, word
+            assert not re.search(r"[\[<>]", word) or re.search(rf"[\"']{re.escape(word)}[\"']", command), command
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_path_given_to_jq_leads_to_a_value(page, folder, capsys):
+    """The shell's quotes are there, and the JSON has what the path names."""
+    (folder / "photos").mkdir()
+    shutil.copy(PORTRAIT, folder / "photos")
+    for command, path in re.findall(r"^numpyvgg (.*) \| jq (.*?) *(?:#.*)?$", page.read_text("utf-8"), re.MULTILINE):
+        assert path[0] == path[-1] == "'", path
+        assert main(shlex.split(command)) == 0
+        value = json.loads(capsys.readouterr().out.splitlines()[0])
+        for key, index in re.findall(r"\.(\w+)|\[(\d+)\]", path):
+            value = value[key or int(index)]
+        assert value is not None
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)

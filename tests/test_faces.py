@@ -635,10 +635,10 @@ def test_opencv_5_and_no_opencv_are_told_how_to_mend(monkeypatch: pytest.MonkeyP
         __version__ = "5.0.0"
 
     monkeypatch.setitem(__import__("sys").modules, "cv2", OpenCV5())
-    with pytest.raises(MissingExtraError, match=r"OpenCV 5.0.0 .*pip install 'numpyvgg\[faces\]'"):
+    with pytest.raises(MissingExtraError, match=r"OpenCV 5.0.0 .*pip install 'opencv-python-headless<5'"):
         CascadeDetector()
     monkeypatch.setitem(__import__("sys").modules, "cv2", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'numpyvgg\[faces\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'opencv-python-headless<5'"):
         CascadeDetector()
 
 

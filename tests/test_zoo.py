@@ -357,7 +357,7 @@ def test_a_disk_that_fills_up_meanwhile_is_said_so_and_loses_nothing(published, 
 @pytest.mark.parametrize("missing", ["requests", "filelock"])
 def test_without_an_extra_the_message_says_what_to_install(missing, published, monkeypatch):
     monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'numpyvgg\[fetch\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install requests filelock"):
         zoo.fetch(NAME)
 
 

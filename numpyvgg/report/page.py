@@ -26,7 +26,7 @@ try:
 
     from . import pictures
 except ImportError as error:
-    raise MissingExtraError(f"the page needs {error.name}: pip install 'numpyvgg[report]'") from None
+    raise MissingExtraError(f"the page needs {error.name}: pip install jinja2 matplotlib") from None
 
 _TINTS = {"blue": (0.5, 0.68, 1.0), "green": (0.55, 0.95, 0.6), "red": (1.0, 0.58, 0.52)}
 _DEPTHS = {11: ("11", "eleven"), 13: ("13", "thirteen"), 16: ("16", "sixteen"), 19: ("19", "nineteen")}

@@ -3,7 +3,7 @@
 What is there already is worth more than what a server says. A login page, an error with the status 200, or a file of
 another length never touches the part of an earlier download; only a file whose hash is right replaces it.
 
-Fetching needs ``pip install 'numpyvgg[fetch]'``; a file that is carried in by hand (`store.adopt`) does not.
+Fetching needs ``pip install requests filelock``; a file that is carried in by hand (`store.adopt`) does not.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def fetch(name: str) -> Path:
         from filelock import FileLock
     except ImportError as error:
         raise MissingExtraError(
-            f"fetching needs {error.name}: pip install 'numpyvgg[fetch]'; or bring the file by hand: "
+            f"fetching needs {error.name}: pip install requests filelock; or bring the file by hand: "
             f"`numpyvgg fetch {name} --from FILE`"
         ) from None
     try:

@@ -44,7 +44,7 @@ class LandmarkDetector(Protocol):
 class CascadeDetector:
     """OpenCV's cascade of boosted Haar features (Viola and Jones 2001): no download, no network, frontal faces.
 
-    Needs `pip install numpyvgg[faces]`: OpenCV 4, whose packages carry the trained cascade; OpenCV 5 dropped it.
+    Needs OpenCV 4 (`pip install "opencv-python-headless<5"`), whose packages carry the trained cascade.
 
     The score is the number of windows, shifted and scaled a little against each other, that agree on the face: it falls
     steadily as a face is turned away from upright, which the sum of the last stage's votes ("level weight") does not.
@@ -62,7 +62,7 @@ class CascadeDetector:
         try:
             self._cv2: Any = importlib.import_module("cv2")
         except ImportError as error:
-            raise MissingExtraError("finding faces needs OpenCV 4: pip install 'numpyvgg[faces]'") from error
+            raise MissingExtraError("this detector needs OpenCV 4: pip install 'opencv-python-headless<5'") from error
         try:
             path = os.path.join(self._cv2.data.haarcascades, "haarcascade_frontalface_alt2.xml")
             self._cascade = self._cv2.CascadeClassifier(path)
@@ -72,7 +72,7 @@ class CascadeDetector:
         if missing:
             raise MissingExtraError(
                 f"OpenCV {self._cv2.__version__} as installed has no face cascade; one that has: "
-                "pip install 'numpyvgg[faces]'"
+                "pip install 'opencv-python-headless<5'"
             )
 
     def __call__(self, picture: NDArray[np.uint8]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
