@@ -1,12 +1,14 @@
 """Measure face alignment: portraits turned by known angles, the angle, box and time that come back.
 
     python tools/align_table.py angles [PHOTO EYES]     table: angle given, found, overlap, time
-    python tools/align_table.py cost                    seconds per megapixel of the full and of the bounded search
+    python tools/align_table.py nobody                  what is found in scikit-image's photographs without a person
+    python tools/align_table.py time                    seconds of the search on the demo portrait and on 12 megapixels
     python tools/align_table.py sheet OUT.png           contact sheet: the demo portrait at 12 angles, and its crops
     python tools/align_table.py group OUT.jpg           an album page of two portraits in the public domain
 
 EYES is four numbers, x and y of the left and of the right eye as seen: the line through them is the truth about a
-face's own tilt, so the truth about a turned photograph is that tilt plus the turn. Needs numpyvgg[faces].
+face's own tilt, so the truth about a turned photograph is that tilt plus the turn. `--detector cascade` measures
+OpenCV's (numpyvgg[faces]).
 """
 
 from __future__ import annotations
@@ -19,13 +21,17 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 import numpyvgg
-from numpyvgg.photo.faces.detectors import CascadeDetector
-from numpyvgg.photo.faces.search import COARSE_ANGLES, DEX_ANGLES, Face, align_faces
+from numpyvgg.photo.faces.detectors import Detector, load_detector
+from numpyvgg.photo.faces.search import DEX_ANGLES, Face, align_faces
 from numpyvgg.photo.images import load_image
 
 PORTRAIT = Path(numpyvgg.__file__).parent / "data" / "eileen_collins.jpg"
 EYES = (202.5, 101.0, 246.8, 103.3)
 GREY = (128, 128, 128)
+#: turns that are no multiple of 5 degrees, around the whole circle
+OFF_GRID = (-163, -137, -112, -76, -48, -22, 7, 33, 58, 83, 127, 152)
+#: files of scikit-image that show a person
+PEOPLE = ("astronaut.png", "camera.png")
 
 
 def turned(photo: Image.Image, angle: float) -> Image.Image:
@@ -50,21 +56,21 @@ def overlap(a: np.ndarray, b: np.ndarray, size: tuple[int, int]) -> float:
     return float((masks[0] & masks[1]).sum() / (masks[0] | masks[1]).sum())
 
 
-def largest(photo: Image.Image, detector: CascadeDetector) -> tuple[Face, int, float]:
+def largest(photo: Image.Image, detector: Detector) -> tuple[Face, int, float]:
     """The largest face, how many there are, and the seconds that took."""
     begin = time.perf_counter()
     faces = align_faces(photo, detector)
     return faces[0], len(faces), time.perf_counter() - begin
 
 
-def angles(path: Path, eyes: tuple[float, ...]) -> None:
-    """Print the table for one photograph, turned by every 5 degrees of the whole circle."""
-    photo, detector = load_image(path), CascadeDetector()
+def angles(path: Path, eyes: tuple[float, ...], detector: Detector) -> None:
+    """Print the table for one photograph, turned by the paper's angles and by twelve others."""
+    photo = load_image(path)
     tilt = float(np.degrees(np.arctan2(eyes[3] - eyes[1], eyes[2] - eyes[0])))
     reference, *_ = largest(photo, detector)
     print(f"{path.name}, {photo.width} x {photo.height}; the eyes are tilted by {tilt:.1f} degrees")
     print("| given | truth | found | error | IoU | faces | time, s |\n|---:|---:|---:|---:|---:|---:|---:|")
-    for given in sorted(range(-175, 181, 5), key=lambda angle: (angle not in DEX_ANGLES, angle)):
+    for given in (*sorted(DEX_ANGLES), *OFF_GRID):
         picture = turned(photo, given)
         face, count, seconds = largest(picture, detector)
         truth = (given + tilt + 180) % 360 - 180
@@ -74,28 +80,34 @@ def angles(path: Path, eyes: tuple[float, ...]) -> None:
         print(f"| {given} | {truth:.1f} | {found} | {seconds:.2f} |", flush=True)
 
 
-def cost() -> None:
-    """Print what both searches take at several sizes."""
-    photo, detector = load_image(PORTRAIT), CascadeDetector()
-    print("| megapixels | search | angles | time, s | s per megapixel | found, angle |\n|---:|---|---:|---:|---:|---|")
-    for side in (512, 1024, 2048, 4096):
-        picture = photo.resize((side, side * 3 // 4), Image.Resampling.BICUBIC, (0, 0, 512, 384))
-        size = picture.width * picture.height / 1e6
-        for name, turns, min_size in (("full", DEX_ANGLES, 20), ("bounded", COARSE_ANGLES, None)):
-            if name == "full" and side > 1024:
-                continue  # minutes
-            begin = time.perf_counter()
-            faces = align_faces(picture, detector, angles=turns, min_size=min_size)
-            seconds = time.perf_counter() - begin
-            found = ", ".join(f"{face.angle:.1f}" for face in faces if face.found)
-            print(
-                f"| {size:.2f} | {name} | {len(turns)} | {seconds:.2f} | {seconds / size:.2f} | {found} |", flush=True
-            )
+def nobody(detector: Detector) -> None:
+    """Print what is found in the photographs that come with scikit-image and show no person."""
+    import skimage
+
+    folder = Path(skimage.__file__).parent / "data"
+    paths = [path for path in sorted(folder.iterdir()) if path.suffix in (".png", ".jpg") and path.name not in PEOPLE]
+    count = 0
+    for path in paths:
+        for face in align_faces(path, detector):
+            count += face.found
+            print(f"{path.name}: {face}", flush=True)
+    print(f"{len(paths)} photographs, {count} finds")
 
 
-def sheet(out: Path) -> None:
+def seconds(detector: Detector) -> None:
+    """Print how long the search takes, the median of 12: one portrait, and three of them on 12 megapixels."""
+    portrait = load_image(PORTRAIT)
+    large = Image.new("RGB", (4000, 3000), (90, 110, 130))
+    for left, top, side in ((200, 300, 1200), (1600, 900, 1500), (3100, 200, 800)):
+        large.paste(portrait.resize((side, side), Image.Resampling.LANCZOS), (left, top))
+    for name, photo in (("portrait, 512x512", portrait), ("three portraits on 4000x3000", large)):
+        times = sorted(largest(photo, detector)[2] for _ in range(12))
+        print(f"{name}: {largest(photo, detector)[1]} found, {times[6]:.3f} s (best {times[0]:.3f})", flush=True)
+
+
+def sheet(out: Path, detector: Detector) -> None:
     """Draw the portrait at 12 angles, each with its crop."""
-    photo, detector, cell = load_image(PORTRAIT).crop((60, 0, 400, 340)), CascadeDetector(), 168
+    photo, cell = load_image(PORTRAIT).crop((60, 0, 400, 340)), 168
     canvas = Image.new("RGB", (3 * (2 * cell + 24), 4 * (cell + 24)), "white")
     draw = ImageDraw.Draw(canvas)
     for i, given in enumerate((-90, -60, -45, -30, -15, 0, 15, 30, 45, 60, 90, 180)):
@@ -114,7 +126,7 @@ def sheet(out: Path) -> None:
     canvas.quantize(256).save(out, optimize=True)
 
 
-def group(out: Path) -> None:
+def group(out: Path, detector: Detector) -> None:
     """Compose an album page: prints of two portraits, at several sizes and angles."""
     import matplotlib
 
@@ -134,16 +146,18 @@ def group(out: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("angles", "cost", "sheet", "group"))
+    parser.add_argument("what", choices=("angles", "nobody", "time", "sheet", "group"))
     parser.add_argument("path", nargs="?", type=Path)
     parser.add_argument("eyes", nargs="*", type=float)
+    parser.add_argument("--detector", default="mtcnn")
     args = parser.parse_args()
+    detector = load_detector(args.detector)
     if args.what == "angles":
-        angles(args.path or PORTRAIT, tuple(args.eyes) or EYES)
-    elif args.what == "cost":
-        cost()
+        angles(args.path or PORTRAIT, tuple(args.eyes) or EYES, detector)
+    elif args.what in ("nobody", "time"):
+        (nobody if args.what == "nobody" else seconds)(detector)
     else:
-        (sheet if args.what == "sheet" else group)(args.path)
+        (sheet if args.what == "sheet" else group)(args.path, detector)
 
 
 if __name__ == "__main__":
