@@ -158,6 +158,98 @@ def test_raw_files_are_told_by_their_names_and_beginnings(suffix, tmp_path):
     assert identify(b"II*\0\x10\0\0\0CR\2\0", "photo.tif")[1] == identify(b"FUJIFILMCCD-RAW 0201", "x")[1]
 
 
+def palette_tiff(scale: int) -> bytes:
+    """A TIFF with a palette, whose colours of 8 bits are multiplied by `scale`."""
+    image = PHOTO.quantize(256)
+    colours = np.asarray(image.palette.colors and [*image.palette.colors]).T.ravel() * scale
+    tags = {258: ("H", [8]), 262: ("H", [3]), 320: ("H", np.resize(colours, 768).tolist())}
+    return tiff(tiff_page(np.asarray(image).tobytes(), image.size, tags))
+
+
+@pytest.mark.parametrize("scale", [1, 257])
+def test_a_palette_of_8_bits_in_16_is_not_black(scale):
+    """python-pillow/Pillow#2157: old programs left the upper half of each colour empty."""
+    data = palette_tiff(scale)
+    assert opencv(data).mean() > 50
+    np.testing.assert_array_equal(shown(data), opencv(data))
+
+
+def written_by_tifffile(pixels: np.ndarray, **options) -> bytes:
+    file = io.BytesIO()
+    tifffile.imwrite(file, pixels, photometric="rgb", **options)
+    return file.getvalue()
+
+
+def by_pillow(image: Image.Image, kind: str, **options) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("make", "largest"),
+    [
+        pytest.param(
+            lambda: written_by_tifffile(PIXELS.transpose(2, 0, 1).copy(), planarconfig="separate"), 0,
+            id="libvips/libvips#73: each colour a plane of its own",
+        ),
+        pytest.param(
+            lambda: written_by_tifffile(PIXELS.astype(">u2") * 257, byteorder=">"), 0,
+            id="python-pillow/Pillow#1885: RGB of 16 bits, big-endian",
+        ),
+        pytest.param(
+            lambda: by_pillow(PHOTO, "TIFF", compression="jpeg", quality=95), 2,
+            id="python-pillow/Pillow#3227: JPEG inside a TIFF",
+        ),
+        pytest.param(
+            lambda: tiff(tiff_page(PHOTO.convert("YCbCr").tobytes(), PHOTO.size, {
+                258: ("H", [8, 8, 8]), 262: ("H", [6]), 277: ("H", [3]), 530: ("H", [1, 1])})), 2,
+            id="python-pillow/Pillow#1270: YCbCr without compression",
+        ),
+        pytest.param(
+            lambda: by_pillow(PHOTO.convert("CMYK"), "JPEG", quality=95), 2,
+            id="Kozea/WeasyPrint#2179: Adobe's inverted CMYK",
+        ),
+        pytest.param(
+            lambda: by_pillow(PHOTO, "JPEG", quality=95, keep_rgb=True), 2, id="RGB in a JPEG"
+        ),
+        pytest.param(lambda: written_by_tifffile(PIXELS, bigtiff=True), 0, id="BigTIFF"),
+    ],
+)  # fmt: skip
+def test_files_of_further_reports_show_the_photograph(make, largest):
+    data = make()
+    assert difference(shown(data), PIXELS) <= largest
+    assert difference(opencv(data), PIXELS) <= largest
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "BMP", "GIF", "TIFF"])
+def test_a_photograph_of_another_kind_than_its_name_says_is_read(kind, tmp_path):
+    """haraldk/TwelveMonkeys#185: a PNG called .jpg."""
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(by_pillow(PHOTO, kind, **({"lossless": True} if kind == "WEBP" else {})))
+    np.testing.assert_array_equal(shown(path), opencv(path.read_bytes()))
+
+
+def test_a_grey_tiff_of_16_bits_with_alpha_is_refused_with_the_mend():
+    """python-pillow/Pillow#1602: no mode of Pillow holds it."""
+    grey = PIXELS[:, :, :2].astype(np.uint16) * 257
+    with pytest.raises(ImageError, match=r"cannot be read: .*save it as PNG or JPEG"):
+        load_image(colour_tiff(grey, [2]))
+
+
+def test_nothing_but_our_own_line_is_said_of_a_damaged_tiff(tmp_path):
+    """libtiff prints what it stumbles over, from C."""
+    data = by_pillow(PHOTO, "TIFF", compression="tiff_lzw")
+    path = tmp_path / "damaged.tif"
+    path.write_bytes(data[:200] + b"\xff" * 900 + data[1100:])
+    command = [sys.executable, "-m", "numpyvgg", "predict", str(path), "--model", "small"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    said = [line for line in done.stderr.splitlines() if "damaged.tif" in line or not line.startswith("numpyvgg: ")]
+    assert len(said) == 1
+    assert "damaged.tif: cannot be read" in said[0]
+
+
 # ---------------------------------------------------------------------- alpha
 
 

@@ -8,6 +8,8 @@ decoded; and of what is larger than `WHOLE` pixels, a JPEG is decoded at half it
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
 import io
 import os
 import re
@@ -120,12 +122,15 @@ _quiet = _Quiet()
 
 
 def _load(kind: str, file: IO[bytes], name: str) -> tuple[Image.Image, bool]:
+    if kind == "TIFF":
+        _silence_libtiff()
     if kind == "PNG":
         file = io.BytesIO(_needed_chunks(file.read()))
     image = _plugin(kind, name)(file, name)
     if kind == "TIFF":
         _turn_to_photograph(image, name)
         mend_byte_order(image)
+        _mend_palette(image)
     _check_size(kind, image, name)
     if kind == "JPEG":
         _check_scans(image, file, name)
@@ -290,6 +295,26 @@ def _turn_to_photograph(image: Any, name: str) -> None:
     raise ImageError(
         f"{name}: a raw file, or one of which only a thumbnail can be read: develop it first, and save it as JPEG"
     )
+
+
+@functools.cache
+def _silence_libtiff() -> None:
+    """Take from libtiff the function that prints to stderr; what is wrong with a file is said by our errors."""
+    from PIL import Image
+
+    with contextlib.suppress(AttributeError, OSError):  # where Pillow has it built in, there is no such name
+        ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
+
+
+def _mend_palette(image: Any) -> None:
+    """Old programs wrote the 16-bit colours of a palette with 8 bits, which would all be black."""
+    from PIL import ImagePalette
+
+    colours = image.tag_v2.get(320, ())
+    if image.mode == "P" and colours and max(colours) < 256:
+        count = len(colours) // 3  # all reds, then all greens, then all blues
+        rows = zip(colours[:count], colours[count : 2 * count], colours[2 * count : 3 * count], strict=True)
+        image.palette = ImagePalette.raw("RGB", bytes(value for row in rows for value in row))
 
 
 def mend_byte_order(image: Any) -> None:
