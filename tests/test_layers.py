@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from numpyvgg.errors import ArgumentError
-from numpyvgg.layers import conv2d, im2col, linear, max_pool, output_size, relu, softmax, softmax_flattened
+from numpyvgg.kernels import Kernels
+from numpyvgg.layers import Textbook, conv2d, im2col, linear, max_pool, output_size, relu, softmax, softmax_flattened
 
 EXAMPLES = settings(max_examples=60, deadline=None)
 UNIT_ROUNDOFF = 2.0**-24  # of float32
@@ -153,6 +154,19 @@ def test_windows_that_say_nothing_else_move_by_one_pixel_without_padding_as_in_o
     columns = weight.reshape(4, -1) @ im2col(x, (2, 3))
     np.testing.assert_allclose(columns.reshape(2, 4, 6, 7), runtime("Conv", x, weight), rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(softmax(x), softmax(x, axis=3))
+
+
+@pytest.mark.parametrize("ops", [Textbook(), Kernels("im2col"), Kernels("winograd")], ids=str)
+@pytest.mark.parametrize("bias", [None, normal(2, 32)], ids=["no bias", "bias"])
+def test_every_set_of_operations_has_the_defaults_of_onnx(ops, bias):
+    x, weight = normal(0, 2, 16, 8, 9), normal(1, 32, 16, 3, 3)
+    wanted = runtime("Conv", x, weight, *([] if bias is None else [bias]))
+    np.testing.assert_allclose(ops.conv2d(x, ops.prepare_conv(weight, bias)), wanted, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(ops.conv_relu(x, ops.prepare_conv(weight, bias)), relu(wanted), rtol=1e-4, atol=1e-3)
+    x, weight = normal(3, 2, 5), normal(4, 32, 5)
+    theirs = runtime("Gemm", x, weight, *([] if bias is None else [bias]), transB=1)
+    np.testing.assert_allclose(ops.linear(x, ops.prepare_linear(weight, bias)), theirs, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(ops.linear_relu(x, ops.prepare_linear(weight, bias)), relu(theirs), rtol=1e-5, atol=1e-5)
 
 
 def test_relu_equals_onnx_runtime_to_the_last_bit():

@@ -210,6 +210,11 @@ ALIKE = {
         MODERN, lambda n, g: insert(g, n["prob"], "Reshape", shape_tensor(g, 101, 1)), "Reshape node 'inserted'"),
     "an average over pixels": (
         MODERN, lambda n, g: insert(g, n["fc6_Reshape"], "GlobalAveragePool"), "fc6.*GlobalAveragePool"),
+    "an average over everything": (
+        HEAD, lambda n, g: insert(g, n["prob_Flatten"], "ReduceMean"), r"where prob \(Softmax\) belongs, ReduceMean"),
+    "a node that leads nowhere": (
+        MODERN, lambda n, g: g.node.append(onnx.helper.make_node("Strange", ["prob_Y"], [], name="end")),
+        "Strange node 'end' has no output"),
     "an average of 2x2": (
         MODERN, lambda n, g: insert(g, n["fc6_Reshape"], "AveragePool", kernel_shape=[2, 2]), "fc6.*AveragePool"),
     "softmax over pixels": (

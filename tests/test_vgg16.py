@@ -113,6 +113,21 @@ def test_names_do_not_matter(images):
     assert anonymous(images).tobytes() == VGG16.from_onnx(standin_model(Layout(opset=13)))(images).tobytes()
 
 
+@pytest.mark.parametrize("size", [-1, 0, "rows", None])
+def test_dimensions_that_a_file_leaves_open_are_the_published_ones(size, images):
+    """Exporters write an open dimension as a name, as nothing, or as a number that is none."""
+    model = standin_model(Layout(batch="N"))
+    for dim in model.graph.input[0].type.tensor_type.shape.dim[1:]:
+        dim.Clear()
+        if isinstance(size, str):
+            dim.dim_param = size
+        elif size is not None:
+            dim.dim_value = size
+    net = VGG16.from_onnx(model)
+    assert net.input_shape == (3, 224, 224)
+    assert net(images).tobytes() == VGG16.from_onnx(standin_model())(images).tobytes()
+
+
 def edited(change) -> onnx.ModelProto:
     model = standin_model(Layout(opset=13, no_ops=()))
     change({node.name: node for node in model.graph.node}, model)
