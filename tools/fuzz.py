@@ -542,7 +542,7 @@ def feed(value: Any) -> np.ndarray:
     name = re.sub(r"^tensor\((.*)\)$", r"\1", value.type or "")
     dtype = np.dtype(types.get(name, name if re.fullmatch(r"u?int\d+", name) else "f4"))
     shape = [size if isinstance(size, int) and size >= 0 else 2 for size in value.shape or ()]
-    if np.prod(shape, dtype=float) > 1e6:
+    if np.prod(shape, dtype=float) > 1e6 or len(shape) > 32:
         raise numpyvgg.ArgumentError("too large an input to be tried")
     rng = np.random.default_rng(0)
     if dtype.kind == "O":

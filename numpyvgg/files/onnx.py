@@ -257,13 +257,16 @@ def _read_model(source: Source, files: ExternalFiles | None) -> OnnxModel:
         if tensor.name in stored:
             message.fail("another initializer has this name")
         stored[tensor.name] = tensor
-    inputs = {value.name: value for value in map(_read_value_info, graph.messages(11, "input"))}
+    inputs: dict[str, ValueInfo | None] = {}
+    for message in graph.messages(11, "input"):
+        name = message.text(1)
+        inputs[name] = None if name in stored else _read_value_info(message)
     return OnnxModel(
         path=source.name,
         nodes=[_read_node(m, files) for m in graph.messages(1, "node")],
         initializers=Initializers(stored),
-        inputs=[value for name, value in inputs.items() if name not in stored],
-        overridable=[name for name in inputs if name in stored],
+        inputs=[value for value in inputs.values() if value],
+        overridable=[name for name, value in inputs.items() if not value],
         outputs=[_read_value_info(m) for m in graph.messages(12, "output")],
         opset_imports=imports,
         producer=" ".join(filter(None, (model.text(2), model.text(3)))),

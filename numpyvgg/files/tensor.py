@@ -13,6 +13,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -58,6 +59,7 @@ _FIELD_NAMES = {
 MOST_DIMENSIONS = 64 if int(np.__version__.split(".")[0]) >= 2 else 32
 
 
+@cache
 def dtype_name(data_type: int) -> str | None:
     """NumPy's name for a TensorProto.DataType; None where it has no such type."""
     if data_type not in _TYPES or data_type == _BFLOAT16:

@@ -63,16 +63,18 @@ class Run:
         Their wire type.
     first : int
         Where the first field begins, with its key.
+    head : int
+        Bytes of the key, the same in each.
     start, end : int
         Of the last field's value.
     count : int
         How many fields there are.
     """
 
-    __slots__ = ("count", "end", "first", "kind", "start")
+    __slots__ = ("count", "end", "first", "head", "kind", "start")
 
-    def __init__(self, kind: int, first: int, start: int, end: int):
-        self.kind, self.first, self.start, self.end, self.count = kind, first, start, end, 1
+    def __init__(self, kind: int, first: int, head: int, start: int, end: int):
+        self.kind, self.first, self.head, self.start, self.end, self.count = kind, first, head, start, end, 1
 
     def extend(self, source: Source, last: int, limit: int) -> None:
         """Add the fields that follow and are written as the last one, which begins at `last`, many at a time.
@@ -170,7 +172,7 @@ class Message:
     def _walk(self, position: int, end: int) -> None:
         data = self.source.data
         groups: list[int] = []  # that are open
-        last_key, last = (-1, -1), Run(-1, 0, 0, 0)
+        last_key, last = -1, Run(-1, 0, 0, 0, 0)
         while position < end and self._turns <= _MOST_RUNS:
             first = position
             key = data[position]
@@ -178,9 +180,13 @@ class Message:
                 position += 1
             else:
                 key, position = self._varint(position, end)
-            kind, start, key_size = key & 7, position, position - first
+            kind, start = key & 7, position
+            head = position - first
             if kind == LENGTH:
-                size, start = self._varint(position, end)
+                if position < end and (size := data[position]) < 0x80:
+                    start = position + 1
+                else:
+                    size, start = self._varint(position, end)
                 position = start + size
             elif kind == VARINT:
                 _, position = self._varint(position, end)
@@ -196,13 +202,13 @@ class Message:
                 self._bad_field(key, first, start, position, end)
             if groups:
                 continue
-            if (key, key_size) == last_key and first == last.end:
+            if key == last_key and first == last.end and head == last.head:
                 last.start, last.end, last.count = start, position, last.count + 1
                 if last.count % _LONG_RUN == 0:
                     last.extend(self.source, first, end)
                     position = last.end
                 continue
-            last_key, last = (key, key_size), Run(kind, first, start, position)
+            last_key, last = key, Run(kind, first, head, start, position)
             self._runs.setdefault(key >> 3, []).append(last)
             self._turns += 1
         if self._turns > _MOST_RUNS:
@@ -299,12 +305,11 @@ class Message:
 
     def _each(self, run: Run) -> Iterator[tuple[int, int]]:
         """Walk over a run of fields with lengths once more -> start and end of each value."""
-        position = run.first
+        end = run.first
         for _ in range(run.count):
-            _, position = self._varint(position, run.end)  # the key
-            size, start = self._varint(position, run.end)
-            position = start + size
-            yield start, position
+            size, start = self._varint(end + run.head, run.end)
+            end = start + size
+            yield start, end
 
     def messages(self, number: int, name: str) -> Iterator[Message]:
         """Each of a repeated message field."""
@@ -360,13 +365,13 @@ class Message:
 
     def integer_count(self, number: int) -> int:
         """How many integers a repeated field holds: a varint ends at the byte that has no "more" bit."""
-        total = 0
+        total = sum(run.count for run in self._of(number, VARINT, LENGTH) if run.kind == VARINT)
         for start, end, keyed in self._numbers(number, VARINT):
-            if end > start and self.source.data[end - 1] >= 0x80:
-                self.fail("a number runs past the end", end - 1)
-            pieces = (self.source.view(at, min(at + _PIECE, end)) for at in range(start, end, _PIECE))
-            varints = sum(int(np.count_nonzero(piece < 0x80)) for piece in pieces)
-            total += varints // 2 if keyed else varints
+            if not keyed and end > start:
+                if self.source.data[end - 1] >= 0x80:
+                    self.fail("a number runs past the end", end - 1)
+                pieces = (self.source.view(at, min(at + _PIECE, end)) for at in range(start, end, _PIECE))
+                total += sum(int(np.count_nonzero(piece < 0x80)) for piece in pieces)
         return total
 
     def integer_pieces(self, number: int) -> Iterator[np.ndarray]:
