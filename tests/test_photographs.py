@@ -141,6 +141,16 @@ def test_integers_without_a_file_that_says_what_is_white_are_refused():
         load_image(Image.fromarray(np.arange(12, dtype=np.int32).reshape(3, 4)))
 
 
+@pytest.mark.parametrize("rows", [1, 31, 63])
+def test_a_tiff_of_which_strips_are_missing_is_refused(rows):
+    """Pillow would leave them black."""
+    page = tiff_page(PIXELS.tobytes(), (96, 64), {262: ("H", [2]), 277: ("H", [3]), 258: ("H", [8, 8, 8])})
+    assert shown(tiff(page)).shape == PIXELS.shape
+    page["tags"][278] = ("I", [rows])
+    with pytest.raises(ImageError, match=rf"the file has 1 of its {-(-64 // rows)} strips or tiles"):
+        load_image(tiff(page))
+
+
 @pytest.mark.parametrize(("page", "kept"), [(1, "second"), (4, "second"), (0, "first")])
 def test_a_thumbnail_or_a_mask_before_the_photograph_is_passed_over(page, kept):
     rgb = {262: ("H", [2]), 277: ("H", [3]), 258: ("H", [8, 8, 8])}

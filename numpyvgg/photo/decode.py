@@ -188,6 +188,9 @@ def _check_size(kind: str, image: Any, name: str) -> None:
         rows = min(tags.get(323) or tags.get(278) or image.height, image.height)  # of a tile, or of a strip
         width = tags.get(322) or image.width
         _check_workspace(rows * width * sum(tags.get(258, (8,))) // 8, name, "strips")
+        there, wanted = len(tags.get(324) or tags.get(273, ())), -(-image.width // width) * -(-image.height // rows)
+        if there < wanted:  # what is missing would be black
+            raise ImageError(f"{name}: cannot be read: the file has {there} of its {wanted} strips or tiles: cut off?")
 
 
 def _check_workspace(size: int, name: str, what: str) -> None:

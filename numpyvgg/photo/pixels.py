@@ -109,16 +109,19 @@ def _grey(image: Image.Image, name: str) -> Callable[[Image.Image], Image.Image]
         return lambda band: band
     if image.mode == "I" and image.format not in ("TIFF", "PNG", "PPM"):
         raise ImageError(f"{name}: holds integers of 32 bits without a scale; convert it to 8 or 16 bits first")
-    bits = tags.get(258, (16,))[0]
-    low = -(1 << bits - 1) if signed else 0
-    inverted = tags.get(262) == 0  # WhiteIsZero
+    bits = min(tags.get(258, (16,))[0], 32)
+    low, drop = -(1 << bits - 1) if signed else 0, max(bits - 16, 0)
+    shades = np.linspace(0, 255, 1 << bits - drop).round().astype(np.uint8)
+    if tags.get(262) == 0:  # WhiteIsZero
+        shades = shades[::-1]
 
     def to_grey(band: Image.Image) -> Image.Image:
         values = np.asarray(band)
         if bits == 32 and not signed:
             values = values.view(np.uint32)
-        share = (values.astype(np.float64) - low).clip(0, (1 << bits) - 1) / ((1 << bits) - 1)
-        return Image.fromarray(((1 - share if inverted else share) * 255).round().astype(np.uint8))
+        if low or drop:  # of 32 bits the upper half decides
+            values = (values.astype(np.int64) - low) >> drop
+        return Image.fromarray(shades.take(values, mode="clip"))
 
     return to_grey
 
