@@ -29,6 +29,7 @@ from numpyvgg.kernels.threads import (
     Workers,
     _container_quota,
     available_cores,
+    blas_is_tuned,
     cache_bytes,
     one_blas_thread,
 )
@@ -749,3 +750,22 @@ def test_what_a_process_holds_grows_with_its_arrays_and_not_with_the_files_it_ma
     assert memory_in_use() - before < 32 << 20
     held = np.ones(64 << 20, np.uint8)
     assert memory_in_use() - before >= held.nbytes
+
+
+@pytest.mark.parametrize(("tuned", "method"), [(True, "im2col"), (False, "Winograd F(4x4, 3x3)")])
+def test_where_numpy_has_no_tuned_blas_winograd_is_the_default(tuned, method, monkeypatch):
+    monkeypatch.setattr("numpyvgg.kernels.blas_is_tuned", lambda: tuned)
+    net = VGG16.from_onnx(standin_model(width=1 / 4))
+    assert next(layer.method for layer in net.layers if layer.title == "conv3_1") == method
+
+
+def test_a_product_is_timed_where_no_blas_is_known_by_name(monkeypatch):
+    monkeypatch.setattr("numpyvgg.kernels.threads._numpy_blas", list)
+    ticks = iter(range(100))
+    monkeypatch.setattr("numpyvgg.kernels.threads.time.perf_counter", lambda: next(ticks))  # a second for each product
+    blas_is_tuned.cache_clear()
+    assert not blas_is_tuned()
+    blas_is_tuned.cache_clear()
+    monkeypatch.setattr("numpyvgg.kernels.threads.time.perf_counter", lambda: next(ticks) * 1e-9)
+    assert blas_is_tuned()
+    blas_is_tuned.cache_clear()

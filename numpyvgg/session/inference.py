@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import ArgumentError, UnsupportedModelError, reported_as_ours
 from ..files.caffe import read_model
 from ..files.onnx import ModelMetadata, OnnxModel, SerializableModel, ValueInfo
-from ..kernels import Kernels
+from ..kernels import operations
 from .exceptions import as_onnxruntime
 from .options import PROVIDER, RunOptions, SessionOptions, check_options, check_providers
 from .plan import Planner, Step
@@ -99,7 +99,7 @@ class InferenceSession:
             for value in self._model.inputs:
                 if value.dtype is None:
                     self._fail(f"input {value.name!r} has a type that NumPy does not have", UnsupportedModelError)
-            self._planner = Planner(self._model, partial(Kernels, options.conv, options.threads), max_bytes)
+            self._planner = Planner(self._model, partial(operations, options.conv, options.threads), max_bytes)
         self._profile = Profile() if options.enable_profiling else None
         self._steps: dict[tuple[frozenset[str], frozenset[str]], list[Step]] = {}
         self._lock = threading.Lock()

@@ -103,9 +103,9 @@ class SessionOptions:
         return False
 
     @property
-    def conv(self) -> str:
-        """How convolutions are computed: ``im2col`` or ``winograd``."""
-        return self._entries.get("numpyvgg.conv", "im2col")
+    def conv(self) -> str | None:
+        """How convolutions are computed: ``im2col``, ``winograd`` or ``textbook``; None: by the rule."""
+        return self._entries.get("numpyvgg.conv")
 
     def add_session_config_entry(self, key: str, value: str) -> None:
         """Accepted and remembered; only ``numpyvgg.conv`` has an effect."""

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import UnsupportedModelError, reported_as_ours
+from ..errors import UnsupportedModelError
 from ..files.caffe import read_caffe
 from ..files.onnx import OnnxModel, SerializableModel, read_onnx
 from ..kernels import operations
@@ -90,8 +90,7 @@ class VGG:
         """
         ops = operations(conv, threads, dtype, memory)
         model = model if isinstance(model, OnnxModel) else read_onnx(model)
-        with reported_as_ours(model.path):
-            layers, input_shape = recognise(model)
+        layers, input_shape = recognise(model)
         if not (found := configuration(layers)).startswith(cls._only):
             raise UnsupportedModelError(f"{model.path}: configuration {found}, not VGG-16; open it with numpyvgg.VGG")
         return cls(layers, input_shape, ops, np.dtype(dtype))

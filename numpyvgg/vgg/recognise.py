@@ -20,7 +20,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from ..errors import UnsupportedModelError
+from ..errors import UnsupportedModelError, reported_as_ours
 from ..files.onnx import Node, OnnxModel
 from ..graph.folding import factor_and_offset, fold, why_not_folded
 from ..graph.graph import Graph
@@ -49,7 +49,8 @@ def recognise(model: OnnxModel) -> tuple[list[Layer], tuple[int, ...]]:
     UnsupportedModelError
         The graph is another network; the message names the first node that differs.
     """
-    return _Recogniser(model).recognise()
+    with reported_as_ours(model.path):
+        return _Recogniser(model).recognise()
 
 
 class _Recogniser:
