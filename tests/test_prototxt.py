@@ -195,6 +195,13 @@ def test_heads_that_count_less_in_the_loss_are_left_out(x, tmp_path):
     assert InferenceSession(model).run(None, {"data": x})[0].sum() == pytest.approx(2)
 
 
+def test_a_model_and_its_session_say_what_they_are_in_a_line(tmp_path):
+    path = small().write(tmp_path)
+    assert repr(read_caffe(path)) == f"<OnnxModel {path}: 6 nodes, 4 initializers, opset 13, IR 0, by Caffe>"
+    meta = InferenceSession(path).get_modelmeta()
+    assert (meta.producer_name, meta.graph_name) == ("Caffe", "small")
+
+
 def test_in_place_layers_are_versions_of_one_blob(x, tmp_path):
     model = read_caffe(small().write(tmp_path))
     before, after = InferenceSession(model).run(["conv", "relu_conv"], {"data": x})

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from ...errors import ModelFormatError, reported_as_ours
 from ..kinds import is_text, refuse
-from ..onnx import Initializers, Node, OnnxModel, SerializableModel, ValueInfo, read_onnx
+from ..onnx import Initializers, ModelMetadata, Node, OnnxModel, SerializableModel, ValueInfo, read_onnx
 from ..source import Source, read_pipe
 from ..wire import Message
 from .binary import read_fields
@@ -38,7 +38,7 @@ _TRAINING_ONLY = ("Accuracy", "HDF5Output", "Silence")
 __all__ = ["CaffeModel", "Transform", "is_caffe", "read_caffe", "read_mean", "read_model"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CaffeModel(OnnxModel):
     """A Caffe network as the ONNX graph that does the same.
 
@@ -177,6 +177,7 @@ def _convert(net: Net, path: str) -> CaffeModel:
         opset_imports={"": 13},
         producer="Caffe",
         graph_name=net.name,
+        metadata=ModelMetadata("Caffe", net.name),
         transform=net.transform,
     )
 
