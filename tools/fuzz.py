@@ -150,8 +150,75 @@ layer { name: "prob" type: "Softmax" bottom: "fc8" top: "prob" include { phase: 
 """
 
 
+def caffe_branches() -> bytes:
+    """Layers of several inputs and outputs, and those that are computed from their weights."""
+    shape = write.bytes_field(143, write.bytes_field(1, write.bytes_field(1, write.packed_varints((1, 4, 8, 8)))))
+    cut = write.bytes_field(126, write.integer_field(2, 2))
+    conv = write.bytes_field(106, b"".join(write.integer_field(*field) for field in ((1, 2), (4, 2), (5, 2), (6, 2))))
+    one = np.ones(1, "<f4").tobytes()
+    factor = write.bytes_field(5, one) + write.bytes_field(7, write.bytes_field(1, b"\1"))
+    both = write.bytes_field(3, "b")  # a second bottom, or a second top
+    return b"".join(
+        [
+            caffe_layer("data", "Input", "", "data", shape),
+            caffe_layer("cut", "Slice", "data", "a", cut + write.bytes_field(4, "b")),
+            caffe_layer("bn", "BatchNorm", "a", "a", b"", blob(2), blob(2), factor),
+            caffe_layer(
+                "scale", "Scale", "a", "a", write.bytes_field(142, write.integer_field(4, 1)), blob(2), blob(2)
+            ),
+            caffe_layer("sum", "Eltwise", "a", "sum", both + write.bytes_field(110, write.integer_field(1, 1))),
+            caffe_layer("all", "Concat", "sum", "all", both),
+            caffe_layer("slope", "PReLU", "all", "all", b"", blob(4)),
+            caffe_layer("power", "Power", "all", "power", write.bytes_field(122, write.single_field(1, 2.0))),
+            caffe_layer("up", "Deconvolution", "power", "up", conv, blob(4, 1, 2, 2), blob(2)),
+            caffe_layer("mean", "Pooling", "up", "mean", write.bytes_field(121, write.integer_field(12, 1))),
+            caffe_layer("flat", "Flatten", "mean", "flat"),
+        ]
+    )
+
+
+def caffe_old_network() -> bytes:
+    """The older form of layers and of shapes, as in the networks of 2014."""
+
+    def layer(name: str, kind: int, bottom: str, top: str, parameters: bytes = b"", *blobs: bytes) -> bytes:
+        fields = [write.bytes_field(2, bottom), write.bytes_field(3, top), write.bytes_field(4, name)]
+        fields += [write.integer_field(5, kind), parameters, *(write.bytes_field(6, blob) for blob in blobs)]
+        return write.bytes_field(2, b"".join(fields))
+
+    def old_blob(*dims: int) -> bytes:
+        numbers = np.random.default_rng(0).standard_normal(int(np.prod(dims))).astype("<f4").tobytes()
+        sizes = [write.integer_field(i, size) for i, size in enumerate((1,) * (4 - len(dims)) + dims, start=1)]
+        return b"".join(sizes) + write.bytes_field(5, numbers)
+
+    conv = write.bytes_field(10, b"".join(write.integer_field(*field) for field in ((1, 4), (4, 3), (6, 2))))
+    pool = write.bytes_field(19, write.integer_field(2, 3) + write.integer_field(3, 2))
+    return b"".join(
+        [
+            write.bytes_field(1, "old"),
+            layer("conv1", 4, "data", "conv1", conv, old_blob(4, 3, 3, 3), old_blob(4)),
+            layer("relu1", 18, "conv1", "conv1"),
+            layer("pool1", 17, "conv1", "pool1", pool),
+            layer("norm1", 15, "pool1", "norm1", write.bytes_field(18, write.integer_field(1, 3))),
+            layer(
+                "fc8",
+                14,
+                "norm1",
+                "fc8",
+                write.bytes_field(17, write.integer_field(1, 2)),
+                old_blob(2, 16),
+                old_blob(2),
+            ),
+            layer("prob", 20, "fc8", "prob"),
+            write.bytes_field(3, "data"),
+            *(write.integer_field(4, size) for size in (10, 3, 12, 12)),
+        ]
+    )
+
+
 def caffe_seeds() -> Iterator[Seed]:
     yield Seed("caffe", "net.caffemodel", caffe_network())
+    yield Seed("caffe", "branches.caffemodel", caffe_branches())
+    yield Seed("caffe", "old.caffemodel", caffe_old_network())
     yield Seed("caffe", "mean.binaryproto", blob(1, 3, 8, 8))
 
 
