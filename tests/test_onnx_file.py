@@ -300,6 +300,14 @@ def test_two_initializers_of_one_name_are_refused():
         read_onnx(model_with(tensor, tensor))
 
 
+def test_sparse_initializers_are_named():
+    values, indices = numpy_helper.from_array(np.float32([1, 2]), "sparse"), numpy_helper.from_array(np.array([0, 3]))
+    model = model_with()
+    model.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, [5]))
+    with pytest.raises(UnsupportedModelError, match="sparse initializers cannot be read"):
+        read_onnx(model)
+
+
 def test_a_tensor_type_without_a_counterpart_in_numpy_is_named():
     tensor = TensorProto(name="t", data_type=TensorProto.FLOAT8E4M3FN, dims=[1], raw_data=b"0")
     with pytest.raises(UnsupportedModelError, match="data type 17"):
