@@ -136,12 +136,13 @@ def csv_path(path: str) -> str:
     return os.path.join(os.curdir, path) if path.startswith(_FORMULA) else path
 
 
-def csv_line(cells: Sequence[object]) -> str:
+def csv_line(cells: Sequence[object], in_file: bool = False) -> str:
     """A row of CSV without its line end; text that a spreadsheet would compute gets an apostrophe before it.
 
     On a terminal control characters are escaped, as in all that is printed there; in a file they are kept, quoted.
+    `in_file` says that the row is for a file, whatever standard output is.
     """
-    plain = printable if sys.stdout.isatty() else str
+    plain = printable if sys.stdout.isatty() and not in_file else str
     harmless = [plain(_as_text(cell)) if isinstance(cell, str) else cell for cell in cells]
     # Python before 3.12.3 quotes a line break in a name only where it is a part of the line end.
     return csv.writer(_Line(), lineterminator="\r\n").writerow(harmless)[:-2]

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from itertools import groupby
 from pathlib import Path
 
 from tqdm import tqdm
 
-from ..errors import ArgumentError, ImageError, printable
+from ..errors import ArgumentError, NumpyVggError, printable
 from ..photo.folders import find_photographs
 from ..photo.images import load_image
-from ..photo.predictor import DEX_MODELS, SMALL_MODELS, Predictor, default_models
-from ..text import human_bytes, progress_bar
+from ..photo.pipeline import FaceFinder
+from ..photo.predictor import DEX_MODELS, SMALL_MODELS, WINOGRAD_FROM, Prediction, Predictor, default_models
+from ..text import human_bytes
+from ..version import __version__
 from ..zoo import PUBLISHED
 from . import drawing, finding, preparing
+from .progress import Progress, Stop
+from .results import FORMATS, Results, check_output
 from .rows import Csv, JsonLines, Text, Writer
 
 
@@ -37,6 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON lines: one object a photograph")
     form.add_argument("--csv", action="store_true", help="print CSV: one row for each photograph and network")
+    form.add_argument(
+        "-o", "--output", metavar="FILE", type=Path, help=f"write the answers to a file: {', '.join(FORMATS)}"
+    )
+    parser.add_argument("--resume", action="store_true", help="with -o: go on where an earlier run ended")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,8 +55,29 @@ def run(args: argparse.Namespace) -> int:
         raise ArgumentError(f"--top {args.top}: give a number of classes, 1 or more")
     found = find_photographs(args.images)
     paths = found.paths
+    _check_output(args, paths)
     finding.check(args)
     drawings = drawing.drawings(args.draw, paths) if args.draw else {}
+    find = finding.finder(args) if args.faces else False
+    predictor = _open(args)
+    sink: Results | Printed = _results(args, predictor, paths) if args.output else Printed(args)
+    todo = [path for path in paths if not sink.is_done(path)]
+    code = _answer(predictor, todo, sink, find, args, drawings)
+    if found.remark:
+        print(printable(f"numpyvgg: {found.remark}"), file=sys.stderr)
+    return code
+
+
+def _rule(conv: str, resumed: bool) -> str:
+    """How convolutions were computed, and why so."""
+    if resumed:
+        return f"convolutions by {conv}, as when it was begun"
+    photographs = f"from {WINOGRAD_FROM} photographs on" if conv == "winograd" else f"below {WINOGRAD_FROM} photographs"
+    return f"convolutions by {conv}, as always {photographs}"
+
+
+def _open(args: argparse.Namespace) -> Predictor:
+    """The networks; what their user should know is said on stderr."""
     models = args.model or default_models()
     if not args.model and models == SMALL_MODELS:
         size = human_bytes(sum(PUBLISHED[name].size for name in DEX_MODELS))
@@ -58,23 +90,88 @@ def run(args: argparse.Namespace) -> int:
     predictor = Predictor(models, labels=args.labels, **preparing.said(args))
     for note in dict.fromkeys(note for network in predictor.networks.values() for note in network.notes):
         print(printable(f"numpyvgg: {note}"), file=sys.stderr)
-    writer: Writer = JsonLines(args.top) if args.json else Csv(args.top, args.faces) if args.csv else Text(args.top)
-    find = finding.finder(args) if args.faces else None
-    unreadable = 0
-    for path in progress_bar(paths, unit="image"):
-        try:
-            image = load_image(path)
-            predictions = predictor.faces(image, faces=find(image, path)) if find else [predictor(image)]
-        except ImageError as error:
-            unreadable += 1
-            tqdm.write(f"numpyvgg: {error}", file=sys.stderr)
-            continue
-        for line in writer.lines(path, predictions):
+    return predictor
+
+
+def _results(args: argparse.Namespace, predictor: Predictor, paths: Sequence[str]) -> Results:
+    """The file of answers; a run that goes on computes as it began."""
+    begun = Results.method_of(args.output) if args.resume else None
+    predictor.compute_by(begun or predictor.method(len(paths)))
+    faces = f"{args.detector or 'mtcnn'}, {args.face or 'all'}, from {args.min_size or 'any'} pixels on"
+    settings = {
+        "version": __version__,
+        "networks": {
+            name: {"weights": each.fingerprint, "preparation": str(each.preparation), "labels": str(each.labels)}
+            for name, each in predictor.networks.items()
+        },
+        "faces": faces if args.faces else "none",
+        "top": args.top,
+        "conv": predictor.conv,
+    }
+    return Results(args.output, settings, args.top, args.faces)
+
+
+def _answer(
+    predictor: Predictor,
+    paths: Sequence[str],
+    sink: Results | Printed,
+    find: bool | FaceFinder,
+    args: argparse.Namespace,
+    drawings: dict[str, Path],
+) -> int:
+    """Ask about each photograph, and write what is said of it -> the exit code."""
+    progress, stop = Progress(len(paths)), Stop()
+    conv = predictor.conv if args.output else predictor.method(len(paths))
+    with stop.listening() if args.output else nullcontext():
+        answered = predictor.many(paths, find, conv=conv, stop=stop.event)
+        for path, group in groupby(answered, key=lambda prediction: prediction.source):
+            predictions = list(group)
+            error = predictions[0].error
+            if error:
+                sink.write_error(path, error)
+            else:
+                sink.write(path, predictions)
+                if path in drawings:
+                    drawing.draw(drawings[path], load_image(path), predictions)  # held until now it would fill memory
+            progress.step(failed=error is not None)
+        progress.close()
+        sink.close(finished=not stop.signal)
+    if args.output:
+        rule = _rule(conv, args.resume)
+        print(printable(f"numpyvgg: {sink}: {progress.summary}; {rule}"), file=sys.stderr)
+    if stop.signal:
+        print("numpyvgg: stopped; go on with --resume", file=sys.stderr)
+        return 128 + stop.signal
+    if progress.errors and not args.output:
+        print(f"numpyvgg: {progress.errors} of {len(paths)} images could not be read", file=sys.stderr)
+    return 1 if progress.errors else 0
+
+
+class Printed:
+    """Answers on standard output, and errors on the other."""
+
+    def __init__(self, args: argparse.Namespace):
+        top = args.top
+        self._writer: Writer = JsonLines(top) if args.json else Csv(top, args.faces) if args.csv else Text(top)
+
+    def is_done(self, path: str) -> bool:
+        """What was printed before is not known."""
+        return False
+
+    def write(self, path: str, predictions: Sequence[Prediction]) -> None:
+        for line in self._writer.lines(path, predictions):
             tqdm.write(line)
-        if drawings:
-            drawing.draw(drawings[path], image, predictions)
-    if found.remark:
-        print(printable(f"numpyvgg: {found.remark}"), file=sys.stderr)
-    if unreadable:
-        print(f"numpyvgg: {unreadable} of {len(paths)} images could not be read", file=sys.stderr)
-    return 1 if unreadable else 0
+
+    def write_error(self, path: str, error: NumpyVggError) -> None:
+        tqdm.write(f"numpyvgg: {error}", file=sys.stderr)
+
+    def close(self, finished: bool) -> None:
+        """Nothing is left to do."""
+
+
+def _check_output(args: argparse.Namespace, paths: Sequence[str]) -> None:
+    """Raise the `ArgumentError` that says why answers cannot be written, before any work is done."""
+    if args.resume and not args.output:
+        raise ArgumentError("--resume goes on with a file: add -o FILE")
+    if args.output:
+        check_output(args.output, args.resume, paths)

@@ -50,7 +50,7 @@ class JsonLines:
     def lines(self, path: str, predictions: Sequence[Prediction]) -> Iterator[str]:
         faces = [{**_face_record(prediction.face), "answers": self._answers(prediction)} for prediction in predictions]
         record = {"faces": faces} if predictions[0].face else faces[0]
-        yield json_text({"image": path, **record})
+        yield json_text({"image": path, "conv": predictions[0].conv, **record})
 
     def _answers(self, prediction: Prediction) -> list[dict[str, Any]]:
         return [
@@ -68,21 +68,42 @@ class JsonLines:
         return record
 
 
+def column_types(top: int, faces: bool) -> dict[str, str]:
+    """The columns of a table of answers, in order, with pyarrow's names of their types."""
+    ranks = range(1, top + 1)
+    return {
+        "image": "string",
+        **(
+            {"face": "int64", "found": "bool_", "angle": "float64", "box": "string", "score": "float64"}
+            if faces
+            else {}
+        ),
+        **{"network": "string", "kind": "string", "expected": "float64", "standard_deviation": "float64"},
+        **{"most_probable": "int64", "label": "string", "probability": "float64"},
+        **{"preparation": "string", "value": "float64", "unit": "string", "conv": "string"},
+        **{f"top_{i}_{what}": kind for i in ranks for what, kind in (("class", "int64"), ("probability", "float64"))},
+    }
+
+
+def records(path: str, predictions: Sequence[Prediction], top: int) -> Iterator[dict[str, Any]]:
+    """A row for each face, or photograph, and network; it lacks the columns that the kind of answer does not have."""
+    for prediction in predictions:
+        number = prediction.face.number if prediction.face else None
+        common = {"image": path, "face": number, **_face_record(prediction.face), "conv": prediction.conv}
+        for network, given in prediction.answers.items():
+            preparation = str(prediction.preparations[network])
+            record = {**common, "network": network, "preparation": preparation, "kind": given.kind, **vars(given)}
+            record.pop("probabilities", None)
+            for place, (i, p) in enumerate(most_probable(given, top), start=1):
+                record.update({f"top_{place}_class": i, f"top_{place}_probability": p})
+            yield record
+
+
 class Csv:
     """A row for each photograph, or face, and network: the columns that the kind of answer does not have are empty."""
 
-    COLUMNS = (
-        *("image", "network", "kind", "expected", "standard_deviation", "most_probable", "label", "probability"),
-        *("preparation", "value", "unit"),
-    )
-
     def __init__(self, top: int, faces: bool):
-        self.columns = [
-            *self.COLUMNS[:1],
-            *(("face", "found", "angle", "box", "score") if faces else ()),
-            *self.COLUMNS[1:],
-            *(f"top_{i}_{what}" for i in range(1, top + 1) for what in ("class", "probability")),
-        ]
+        self.columns = list(column_types(top, faces))
         self.top = top
         self._begun = False
 
@@ -90,16 +111,13 @@ class Csv:
         if not self._begun:
             yield csv_line(self.columns)
             self._begun = True
-        for prediction in predictions:
-            number = prediction.face.number if prediction.face else ""
-            common = {"image": csv_path(path), "face": number, **_face_record(prediction.face)}
-            for network, given in prediction.answers.items():
-                preparation = str(prediction.preparations[network])
-                record = {**common, "network": csv_path(network), "preparation": preparation, "kind": given.kind}
-                record.update(vars(given))
-                for place, (i, p) in enumerate(most_probable(given, self.top), start=1):
-                    record.update({f"top_{place}_class": i, f"top_{place}_probability": p})
-                yield csv_line([record.get(column, "") for column in self.columns])
+        yield from self.rows(path, predictions)
+
+    def rows(self, path: str, predictions: Sequence[Prediction], in_file: bool = False) -> Iterator[str]:
+        """Without the line of columns."""
+        for record in records(csv_path(path), predictions, self.top):
+            record["network"] = csv_path(record["network"])
+            yield csv_line([record.get(column, "") for column in self.columns], in_file)
 
 
 def _face_record(face: Face | None) -> dict[str, Any]:

@@ -40,7 +40,7 @@ _WORKSPACE = 300_000_000
 _PAGES = 100
 
 
-def decode(source: str | bytes, name: str) -> tuple[Image.Image, bool]:
+def decode(source: str | bytes, name: str, at_least: int | None = None) -> tuple[Image.Image, bool]:
     """Decode a photograph.
 
     Parameters
@@ -49,6 +49,8 @@ def decode(source: str | bytes, name: str) -> tuple[Image.Image, bool]:
         A path, or what is in a file.
     name : str
         What errors call it.
+    at_least : int, optional
+        Pixels along each side that a JPEG has to keep; as many times as that leaves, it is halved.
 
     Returns
     -------
@@ -68,7 +70,7 @@ def decode(source: str | bytes, name: str) -> tuple[Image.Image, bool]:
             raise ImageError(f"{name}: {reason}")
         file.seek(0)
         try:
-            return _load(kind, file, name)
+            return _load(kind, file, name, at_least)
         except (ImageError, MemoryError):
             raise
         except Exception as error:  # decoders of damaged files raise whatever they stumble over
@@ -121,7 +123,7 @@ _quiet = _Quiet()
 # ---------------------------------------------------------------------- decoding
 
 
-def _load(kind: str, file: IO[bytes], name: str) -> tuple[Image.Image, bool]:
+def _load(kind: str, file: IO[bytes], name: str, at_least: int | None) -> tuple[Image.Image, bool]:
     if kind == "TIFF":
         _silence_libtiff()
     if kind == "PNG":
@@ -136,6 +138,8 @@ def _load(kind: str, file: IO[bytes], name: str) -> tuple[Image.Image, bool]:
         _check_scans(image, file, name)
         if image.width * image.height > WHOLE:
             image.draft(None, (image.width // 2, image.height // 2))
+        elif at_least:
+            image.draft(None, (at_least, at_least))
     if kind == "JPEG2000":
         halvings = 0
         while (image.width >> halvings) * (image.height >> halvings) > _WHOLE_JPEG2000:

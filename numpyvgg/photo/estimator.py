@@ -7,6 +7,7 @@ anybody's word images are prepared as for the DEX networks, and classes are numb
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ import numpy as np
 from ..errors import ArgumentError, UnsupportedModelError
 from ..files.caffe import CaffeModel
 from ..files.onnx import OnnxModel
+from ..kernels import blas_is_tuned
 from ..vgg.network import VGG
 from ..zoo import BUNDLED, identify, open_model
 from ..zoo.labels import UNKNOWN, Labels, labels_for
@@ -54,6 +56,10 @@ class Estimator:
     network : VGG or SessionClassifier
     preparation : Preparation
     labels : Labels
+    conv : {"im2col", "winograd"}
+        How its convolutions are computed.
+    model : OnnxModel
+        The file, from which the network can be opened once more.
     notes : tuple of str
         What its user should know: why it is run by a session, what its file says that cannot be heeded.
     """
@@ -62,7 +68,26 @@ class Estimator:
     network: Network
     preparation: Preparation
     labels: Labels
+    conv: str
+    model: OnnxModel
     notes: tuple[str, ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen digits that tell two networks apart: of the nodes, and of the ends of each weight."""
+        nodes = [(node.op_type, node.inputs, node.outputs) for node in self.model.nodes]
+        digest = hashlib.sha256(repr(nodes).encode("utf-8", "backslashreplace"))
+        for name in self.model.initializers:
+            stored = self.model.initializers.stored(name)
+            numbers = stored.view().reshape(-1)
+            digest.update(f"{name} {stored.dims}".encode("utf-8", "backslashreplace"))
+            if numbers.dtype != object:
+                digest.update(numbers[:1024].tobytes() + numbers[-1024:].tobytes())
+        return digest.hexdigest()[:16]
+
+    def by(self, conv: str) -> Estimator:
+        """The same, with its convolutions computed in another way; answers differ by rounding."""
+        return self if conv == self.conv else replace(self, network=_network(self.model, conv)[0], conv=conv)
 
     def tensors(self, image: Image.Image) -> np.ndarray:
         """An image's views, float32 [V, 3, H, W]; see `photo.tensors`."""
@@ -94,7 +119,7 @@ def open_estimator(
     name: str | os.PathLike[str],
     labels: LabelsLike | None = None,
     said: Mapping[str, Any] | None = None,
-    conv: str = "im2col",
+    conv: str | None = None,
 ) -> Estimator:
     """Open a network by its name or its path, with all that is known of it.
 
@@ -106,7 +131,7 @@ def open_estimator(
     said : mapping, optional
         What the user says of the preparation: `preparation` (a name) and fields of `Preparation`; see `prepared`.
     conv : {"im2col", "winograd"}
-        How convolutions are computed.
+        How convolutions are computed; by default as `VGG.from_onnx` has it.
 
     Raises
     ------
@@ -117,6 +142,7 @@ def open_estimator(
     """
     name = os.fspath(name)
     model = open_model(name)
+    conv = conv or ("im2col" if blas_is_tuned() else "winograd")
     network, notes = _network(model, conv)
     known = identify(name, _structure(network), network.classes)
     stated, unheeded = _stated(model)
@@ -129,7 +155,7 @@ def open_estimator(
     if getattr(network, "independent", False) and meaning.kind != "class":
         raise ArgumentError(f"labels {labels}: {name} ends with sigmoids, which are no distribution over classes")
     notes = unheeded if known else notes + unheeded  # that a known network is no VGG is no news
-    return Estimator(name, network, preparation, meaning, tuple(notes))
+    return Estimator(name, network, preparation, meaning, conv, model, tuple(notes))
 
 
 def _network(model: OnnxModel, conv: str) -> tuple[VGG | SessionClassifier, list[str]]:
