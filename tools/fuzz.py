@@ -805,6 +805,8 @@ class Campaign:
         self.next = index + 1
         self.counts["files"] += 1
         self.counts.update([f"{kind}: files", *words])
+        if self.next % 500 == 0:
+            self._save()
         for word in words:
             if word in (*FAULTS, "differs", "out of memory"):
                 with (self.folder / "found.jsonl").open("a") as file:
