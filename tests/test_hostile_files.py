@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import mmap
 import os
+import re
 import socket
 import subprocess
 import sys
 import threading
 import tracemalloc
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +19,24 @@ import onnx
 import pytest
 from make_standin import Layout, write_standin
 
-from numpyvgg import ArgumentError, InternalError, ModelFormatError, NumpyVggError, UnsupportedModelError, read_onnx
+from numpyvgg import (
+    ArgumentError,
+    InternalError,
+    ModelFormatError,
+    NumpyVggError,
+    UnsupportedModelError,
+    cli,
+    read_onnx,
+)
 from numpyvgg.files import onnx as reader
 from numpyvgg.files import wire
 from numpyvgg.files.caffe import read_caffe, read_mean, read_model
 from numpyvgg.files.source import Source, open_plain
 from numpyvgg.files.write import bytes_field, integer_field, varint
+from numpyvgg.parity.golden import read_golden
+from numpyvgg.zoo.labels import labels_for
 
+PORTRAIT = str(Path(cli.__file__).parents[1] / "data" / "eileen_collins.jpg")
 HOSTILE = Path(__file__).parent / "data" / "hostile"
 
 
@@ -277,6 +291,74 @@ def test_what_is_no_file_is_refused_by_name_and_never_waited_for(name, read, spe
     with pytest.raises(ModelFormatError, match=SPECIAL[name]):
         raise error
     assert str(error).isprintable()
+
+
+COMMANDS = {
+    "inspect": ["inspect", "{special}"],
+    "predict": ["predict", "--model", "{special}", PORTRAIT],
+    "an image": ["predict", "--model", "age-small", "{special}"],
+    "labels": ["predict", "--model", "age-small", "--labels", "{special}", PORTRAIT],
+    "parity": ["parity", "--against", "onnxruntime", "{special}"],
+    "convert": ["convert", "{special}", "out.onnx"],
+    "a prototxt": ["convert", "net.caffemodel", "{special}", "out.onnx"],
+    "fetch": ["fetch", "age-imdb-wiki", "--from", "{special}"],
+}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes among its files")
+@pytest.mark.parametrize("name", ["pipe", "device", "loop"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_command_waits_for_what_is_no_file(command, name, special, monkeypatch, capsys):
+    monkeypatch.setenv("NUMPYVGG_CACHE", str(special / "cache"))
+    Path("net.caffemodel").write_bytes(
+        bytes_field(1, "net") + bytes_field(100, bytes_field(1, "c") + bytes_field(2, "ReLU"))
+    )
+    arguments = [argument.format(special=name) for argument in COMMANDS[command]]
+    code, error = within(60, cli.main, arguments)
+    assert error is None
+    assert code in ((1, 2) if command == "an image" else (2,))
+    captured = capsys.readouterr()
+    assert re.search(
+        r"a pipe, not a file|a device, not a file|Too many levels|symbolic links", captured.err + captured.out
+    )
+
+
+def test_golden_tensors_that_are_pipes_or_no_arrays_are_refused(special):
+    model = read_onnx(write_standin(special / "net.onnx", Layout()))
+    (special / "golden").mkdir()
+    os.mkfifo("golden/x.npz")
+    _, error = within(20, read_golden, model, "golden")
+    with pytest.raises(ModelFormatError, match="this is a pipe, not a file"):
+        raise error
+    for content in (b"PK", b"", b"\x93NUMPY", zipped(b"no array"), zipped(b"\x93NUMPY\x01\x00\x06\x00{(((((")):
+        os.path.lexists("golden/x.npz") and os.unlink("golden/x.npz")
+        Path("golden/x.npz").write_bytes(content)
+        with pytest.raises(ModelFormatError, match=r"x\.npz: not an \.npz of arrays"):
+            read_golden(model, "golden")
+
+
+def zipped(content: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("input.npy", content)
+    return file.getvalue()
+
+
+def test_a_file_of_labels_is_small(tmp_path):
+    (tmp_path / "labels.txt").write_bytes(b"x\n" * 2_000_000)
+    with pytest.raises(ArgumentError, match=r"labels\.txt: cannot be read: this has more than the 2000000 bytes"):
+        labels_for(tmp_path / "labels.txt", 3, "net")
+
+
+NESTED = {"braces": "a {" * 100_000, "closed": "a {" * 100_000 + "}" * 100_000, "lists": "a: [" * 100_000}
+
+
+@pytest.mark.parametrize("text", NESTED.values(), ids=NESTED)
+def test_a_definition_nested_without_end_is_refused(text, tmp_path):
+    (tmp_path / "net.prototxt").write_text('name: "net" ' + text)
+    with pytest.raises(NumpyVggError, match=r"net\.prototxt") as caught:
+        read_caffe(tmp_path / "net.prototxt")
+    assert "fault of numpyvgg" not in str(caught.value)
 
 
 def test_a_missing_file_is_also_pythons_own_error():

@@ -57,6 +57,21 @@ def open_plain(path: str | os.PathLike[str], *, folder: int | None = None, follo
     return descriptor
 
 
+def read_small(path: str | os.PathLike[str], limit: int) -> bytes:
+    """All of a small plain file.
+
+    Raises
+    ------
+    OSError, ValueError
+        As `open_plain`; or there are more bytes than `limit`.
+    """
+    with os.fdopen(open_plain(path), "rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"this has more than the {limit} bytes that such a file may have")
+    return content
+
+
 def read_pipe(path: str | os.PathLike[str]) -> bytes | None:
     """What comes through a pipe of the user's own shell, ``/dev/stdin`` or ``/dev/fd/N``; None for any other path.
 

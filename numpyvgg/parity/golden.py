@@ -26,7 +26,7 @@ from ..errors import ArgumentError, ModelFormatError
 from ..files.cache import written_whole
 from ..files.external import ExternalFiles
 from ..files.onnx import OnnxModel, read_onnx
-from ..files.source import Source
+from ..files.source import Source, open_plain
 from ..files.tensor import read_tensor
 from ..files.wire import Message
 from ..files.write import tensor_proto
@@ -159,10 +159,16 @@ def _data_set(path: Path) -> str:
 
 def _read_npz(path: Path) -> Mapping[str, np.ndarray]:
     try:
-        with np.load(path) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        with os.fdopen(open_plain(path), "rb") as file, np.load(file) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except MemoryError:
+        raise
+    except Exception as error:  # zipfile, zlib and NumPy have a dozen kinds between them
         raise ModelFormatError(f"{path}: not an .npz of arrays: {error}") from None
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):
+            raise ModelFormatError(f"{path}: not an .npz of arrays: {name!r} is something else")
+    return arrays
 
 
 def _read_pb(graph: ParityGraph, folder: Path, path: Path) -> Mapping[str, np.ndarray]:

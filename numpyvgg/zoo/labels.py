@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..errors import ArgumentError
+from ..files.source import read_small
 
 #: What a user may call the labels, besides the path of a file with a label a line
 NAMED_LABELS = ("age", "gender", "gender-male-first")
@@ -89,11 +89,15 @@ def labels_for(given: str | os.PathLike[str] | tuple[str, ...] | Labels, classes
     return labels
 
 
+#: Bytes of a file of labels; ImageNet's 21,841 names have a quarter of it
+_LARGEST = 2_000_000
+
+
 def _names(given: str | os.PathLike[str] | tuple[str, ...]) -> tuple[str, ...]:
     if not isinstance(given, str | os.PathLike):
         return tuple(map(str, given))
     try:
-        lines = Path(given).read_text("utf-8-sig").splitlines()
+        lines = read_small(given, _LARGEST).decode("utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is no text in UTF-8"
         raise ArgumentError(

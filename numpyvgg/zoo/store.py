@@ -17,7 +17,7 @@ from ..errors import FetchError, ModelFormatError
 from ..files.cache import cache_folder, written_whole
 from ..files.caffe import read_caffe, read_model
 from ..files.onnx import OnnxModel
-from ..files.source import Source, open_plain
+from ..files.source import Source, open_plain, read_small
 from ..text import human_bytes
 from .registry import BUNDLED, NETWORKS, PUBLISHED, Published, published
 
@@ -49,8 +49,7 @@ def record(name: str) -> Record | None:
     """The record of a published network's file, or None where the file is not here, or has changed since."""
     path = published(name).path
     try:
-        with _record_path(path).open("rb") as file:
-            fields = json.loads(file.read(_LARGEST_RECORD))
+        fields = json.loads(read_small(_record_path(path), _LARGEST_RECORD))
         status = path.stat()
         known = Record(**fields)
     except (OSError, ValueError, TypeError, RecursionError):
@@ -78,7 +77,7 @@ def find(model: str | os.PathLike[str]) -> Path:
     if name in BUNDLED:
         return BUNDLED[name].path
     if name not in PUBLISHED:
-        if not os.path.exists(name) and os.sep not in name and "." not in name:
+        if not os.path.lexists(name) and os.sep not in name and "." not in name:
             published(name)  # neither a file nor looking like one: a misspelt name
         return Path(name)
     require([name])
@@ -106,10 +105,8 @@ def open_model(model: str | os.PathLike[str]) -> OnnxModel:
 def _pointed_to(path: Path) -> str:
     """The published network that a Git LFS pointer stands for, by the hash in it; "" where it is none."""
     try:
-        if path.stat().st_size > 1000:
-            return ""
-        pointer = path.read_bytes()
-    except OSError:
+        pointer = read_small(path, 1000)
+    except (OSError, ValueError):
         return ""
     oid = re.search(rb"^oid sha256:([0-9a-f]{64})$", pointer, re.MULTILINE)
     return next((n.name for n in PUBLISHED.values() if oid and n.edition(oid[1].decode())), "")
@@ -182,7 +179,7 @@ def adopt(name: str, path: str | os.PathLike[str], verify: bool = True) -> Path:
     network, source = published(name), Path(path)
     digest = hashlib.sha256()
     try:
-        if source.resolve() == network.path.resolve():
+        if os.path.realpath(source) == os.path.realpath(network.path):
             raise FetchError(f"{source} is where {name} is kept already; it is verified when it is used")
         with written_whole(network.path) as file:
             for chunk in _chunks(source, f"copy {source.name}"):
@@ -198,7 +195,7 @@ def adopt(name: str, path: str | os.PathLike[str], verify: bool = True) -> Path:
             f"{source}: cannot be copied to {network.path}: {error.strerror or error}; set NUMPYVGG_CACHE to choose "
             "another folder"
         ) from None
-    write_record(network.path, network.edition(digest.hexdigest()) is not None, str(source.resolve()))
+    write_record(network.path, network.edition(digest.hexdigest()) is not None, os.path.realpath(source))
     return network.path
 
 
