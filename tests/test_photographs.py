@@ -247,11 +247,15 @@ def test_a_grey_tiff_of_16_bits_with_alpha_is_refused_with_the_mend():
         load_image(colour_tiff(grey, [2]))
 
 
-def test_nothing_but_our_own_line_is_said_of_a_damaged_tiff(tmp_path):
-    """libtiff prints what it stumbles over, from C."""
+@pytest.mark.parametrize("fault", ["codes", "samples"])
+def test_nothing_but_our_own_line_is_said_of_a_damaged_tiff(fault, tmp_path):
+    """libtiff prints what it stumbles over, from C; Pillow logs it."""
     data = by_pillow(PHOTO, "TIFF", compression="tiff_lzw")
     path = tmp_path / "damaged.tif"
     path.write_bytes(data[:200] + b"\xff" * 900 + data[1100:])
+    if fault == "samples":
+        tags = {262: ("H", [2]), 277: ("H", [2048]), 258: ("H", [8, 8, 8])}
+        path.write_bytes(tiff(tiff_page(PIXELS.tobytes(), PHOTO.size, tags)))
     command = [sys.executable, "-m", "numpyvgg", "predict", str(path), "--model", "small"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1

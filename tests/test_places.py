@@ -16,6 +16,7 @@ from conftest import PORTRAIT
 import numpyvgg
 from numpyvgg import cli
 from numpyvgg.files import cache
+from numpyvgg.vgg.standin import write_standin
 
 ROOT = Path(__file__).parents[1]
 
@@ -109,3 +110,15 @@ def test_what_a_killed_process_left_is_swept_a_day_later(tmp_path):
     with cache.written_whole(path) as file:
         file.write(b"whole")
     assert sorted(tmp_path.iterdir()) == [path, new, resumed]
+
+
+def test_a_page_is_made_without_a_word_where_no_folder_can_be_written(tmp_path):
+    """matplotlib, whose colours the page has, complains of a home that it cannot write to."""
+    page = tmp_path / "page.html"
+    network = tmp_path / "net.onnx"
+    write_standin(network, width=1 / 16)
+    command = [sys.executable, "-m", "numpyvgg", "explain", PORTRAIT, "--model", network, "-o", page]
+    done = run(*command, PYTHONPATH=str(ROOT), HOME="/proc/nobody", MPLCONFIGDIR="/proc/nobody")
+    assert page.exists(), done.stderr
+    assert "atplotlib" not in done.stderr
+    assert "mkdir" not in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -115,6 +116,7 @@ def _write_page(args: argparse.Namespace) -> None:
 
 
 def _page(args: argparse.Namespace) -> str:
+    logging.getLogger("matplotlib").addHandler(logging.NullHandler())  # it may not have a folder for its fonts
     from ..report.page import render
 
     photograph = load_image(args.image)

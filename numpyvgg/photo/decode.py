@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import functools
 import io
+import logging
 import os
 import re
 import threading
@@ -26,6 +27,8 @@ from .formats import identify
 if TYPE_CHECKING:  # Pillow takes longer to import than a network takes to load
     from PIL import Image
 
+#: Pillow logs some faults of files, which Python prints where no program has asked for them
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 #: Pixels beyond which a photograph is not read at all; the largest that telephones take have 200 million
 LARGEST = 256_000_000
 #: The same for formats whose decoders hold an image several times over, or (TIFF) have a limit of their own
