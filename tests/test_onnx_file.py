@@ -172,9 +172,10 @@ def test_nodes_attributes_inputs_and_outputs_are_those_that_the_onnx_package_rea
         ["z"],
         domain="here",
         i=-3,
+        least=-(2**63),
         f=0.5,
         s="text",
-        ints=[1, -2],
+        ints=[1, -2, 2**63 - 1, -(2**63)],
         floats=[0.5, 2.0],
         strings=["a", "b"],
     )
