@@ -167,7 +167,8 @@ def main() -> int:
             file.write(NO_SHRINKING)
         for module in sorted({module for module, _ in chosen} if not args.show else ()):
             if not run_tests(copy, module, limit=1200):
-                sys.exit(f"the tests of {module} fail without a change already: {' '.join(TESTS[module])}")
+                print(f"left out, {module}: its tests fail without a change already: {' '.join(TESTS[module])}")
+                chosen = [one for one in chosen if one[0] != module]
         for place, (module, number) in enumerate(chosen, start=1):
             original = (ROOT / "numpyvgg" / module).read_text("utf-8")
             changed = mutant(original, number)
