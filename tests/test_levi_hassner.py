@@ -82,7 +82,11 @@ def networks(cache, tmp_path_factory, mean):
     writers = {}
     for name, classes in (("levi-age", 8), ("levi-gender", 2)):
         writers[name] = levi_hassner(classes, form="old", shapes="old", seed=classes)
+        transform = {"mirror": True, "crop_size": 227, "mean_file": "/home/ubuntu/mean.binaryproto"}
+        writers[name].layer("data", "Data", [], ["images", "label"], transform_param=transform)
+        writers[name].layer("loss", "SoftmaxWithLoss", ["fc8", "label"])
         adopt(name, writers[name].write(tmp_path_factory.mktemp(name)), verify=False)
+        del writers[name].net.layers[-2:]  # what training had, OpenCV does not read
     blob = CAFFE["BlobProto"](num=1, channels=3, height=256, width=256, data=mean.ravel().tolist())
     (cache / "mean.binaryproto").write_bytes(blob.SerializeToString())
     return writers
@@ -141,6 +145,7 @@ def test_the_default_needs_no_second_file_and_is_named(networks, cache):
     bgr = np.asarray(image, np.float32)[:, :, ::-1].transpose(2, 0, 1) - np.array(MEANS, np.float32)[:, None, None]
     network = Predictor(["levi-age"]).networks["levi-age"]
     assert np.array_equal(network.tensors(image), bgr[None, :, 14:241, 14:241])
+    assert network.notes == ()  # the file names a mean image; its averages are subtracted
     assert str(network.preparation).startswith("channel-mean: 256x256 bgr, mean 78.4")
     with pytest.raises(ArgumentError, match=r"mean\.binaryproto, which is not at .*: give --mean FILE"):
         Predictor(["levi-age"], preparation="paper")

@@ -154,7 +154,9 @@ def open_estimator(
         meaning = labels_for(labels, network.classes, name)
     if getattr(network, "independent", False) and meaning.kind != "class":
         raise ArgumentError(f"labels {labels}: {name} ends with sigmoids, which are no distribution over classes")
-    notes = unheeded if known else notes + unheeded  # that a known network is no VGG is no news
+    if known and (preparation.mean or preparation.mean_file):
+        unheeded = []  # what its file says of a mean is no news
+    notes = unheeded if known else notes + unheeded  # nor that a known network is no VGG
     return Estimator(name, network, preparation, meaning, conv, model, tuple(notes))
 
 
