@@ -273,6 +273,20 @@ def test_models_lists_the_bundled_networks(capsys):
     assert listed["gender-imdb-wiki"]["labels"] == "0 female, 1 male"
 
 
+def test_what_a_file_makes_python_warn_of_is_one_line_of_the_command(tmp_path, capsys):
+    layout = Layout(opset=17, initializers_as_inputs=False, no_ops=("Dropout",), batch="N")
+    model = standin_model(layout, width=1 / 16, classes=101)
+    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "training"))
+    for node in model.graph.node:
+        if node.op_type == "Dropout":
+            node.input.extend([""] * (2 - len(node.input)) + ["training"])
+    path = saved(model, tmp_path / "net.onnx")
+    assert cli.main(["predict", str(PORTRAIT), "--model", path]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("numpyvgg: ")
+    assert "exported for training" in line
+
+
 # ---------------------------------------------------------------------- one output
 
 

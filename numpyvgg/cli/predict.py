@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from itertools import groupby
@@ -87,8 +88,11 @@ def _open(args: argparse.Namespace) -> Predictor:
             f"--model age-googlenet",
             file=sys.stderr,
         )
-    predictor = Predictor(models, labels=args.labels, **preparing.said(args))
-    for note in dict.fromkeys(note for network in predictor.networks.values() for note in network.notes):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        predictor = Predictor(models, labels=args.labels, **preparing.said(args))
+    notes = [note for network in predictor.networks.values() for note in network.notes]
+    for note in dict.fromkeys([*(str(warning.message) for warning in told), *notes]):
         print(printable(f"numpyvgg: {note}"), file=sys.stderr)
     return predictor
 

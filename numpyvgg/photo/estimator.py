@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -87,7 +88,11 @@ class Estimator:
 
     def by(self, conv: str) -> Estimator:
         """The same, with its convolutions computed in another way; answers differ by rounding."""
-        return self if conv == self.conv else replace(self, network=_network(self.model, conv)[0], conv=conv)
+        if conv == self.conv:
+            return self
+        with warnings.catch_warnings():  # what there is to say of the file has been said
+            warnings.simplefilter("ignore")
+            return replace(self, network=_network(self.model, conv)[0], conv=conv)
 
     def tensors(self, image: Image.Image) -> np.ndarray:
         """An image's views, float32 [V, 3, H, W]; see `photo.tensors`."""
