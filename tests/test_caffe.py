@@ -157,7 +157,7 @@ def test_the_command_line_takes_a_caffe_model_wherever_it_takes_onnx(write, caps
     for name in ("net.caffemodel", "under-another-name.bin"):
         path = str(write(caffe_model(), name))
         assert is_caffe(path)
-        assert cli.main(["predict", str(PORTRAIT), "--model", path]) == 0
+        assert cli.main(["predict", str(PORTRAIT), "--model", path, "--labels", "age"]) == 0
         assert "years, most probable" in (line := capsys.readouterr().out)
         assert path in line
         assert cli.main(["inspect", path]) == 0
