@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..errors import ArgumentError
+
+#: Along an axis of a bin; a region of a whole photograph takes a few hundred.
+_MOST_SAMPLES = 1 << 12
+
 
 def NonMaxSuppression_10(
     boxes: np.ndarray,
@@ -96,26 +101,39 @@ def RoiAlign_16(
         rows = _samples(y1, height, output_height, sampling_ratio, X.shape[2])
         columns = _samples(x1, width, output_width, sampling_ratio, X.shape[3])
         if mode == "avg":  # a mean of bilinear samples is a product of matrices
-            Y[i] = rows.mean(1, dtype=X.dtype) @ X[batch] @ columns.mean(1, dtype=X.dtype).T
+            down, across = _means(*rows, X.shape[2]), _means(*columns, X.shape[3])
+            Y[i] = down.astype(X.dtype) @ X[batch] @ across.astype(X.dtype).T
         else:
-            Y[i] = _largest(X[batch], rows, columns)
+            Y[i] = _largest(X[batch], *rows, *columns)
     return Y
 
 
-def _samples(begin: float, length: float, bins: int, ratio: int, size: int) -> np.ndarray:
-    """The weights of the pixels along an axis in each sample of each bin: [bins, samples, size]."""
-    count = ratio or max(int(np.ceil(length / bins)), 1)
+def _samples(begin: float, length: float, bins: int, ratio: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The two neighbours along an axis of each sample of each bin, and their weights: [bins, samples, 2] each."""
+    count = ratio or max(int(np.ceil(min(length / bins, _MOST_SAMPLES + 1))), 1)
+    if count > _MOST_SAMPLES:
+        raise ArgumentError(
+            f"a region of length {length} takes more than {_MOST_SAMPLES} samples in each of {bins} bins"
+        )
     places = begin + (np.arange(bins)[:, None] + (np.arange(count) + 0.5) / count) * (length / bins)
     inside = (places >= -1) & (places <= size)
     places = np.clip(places, 0, size - 1)
-    return np.maximum(1 - np.abs(places[..., None] - np.arange(size)), 0) * inside[..., None]
+    low = np.floor(places).astype(np.int64)
+    neighbours = np.stack([low, np.minimum(low + 1, size - 1)], -1)
+    weights = np.stack([1 - (places - low), places - low], -1) * inside[..., None]
+    return neighbours, weights
 
 
-def _largest(image: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+def _means(neighbours: np.ndarray, weights: np.ndarray, size: int) -> np.ndarray:
+    """The weight of each pixel along an axis in each bin: [bins, size]."""
+    means = np.zeros((len(neighbours), size))
+    bins = np.arange(len(neighbours)).reshape(-1, 1, 1)
+    np.add.at(means, (bins, neighbours), weights / neighbours.shape[1])
+    return means
+
+
+def _largest(image: np.ndarray, y: np.ndarray, down: np.ndarray, x: np.ndarray, across: np.ndarray) -> np.ndarray:
     """ONNX's maximum: of the weighted pixels themselves, before they are added up."""
-    Y = np.empty((len(image), len(rows), len(columns)), image.dtype)
-    for i, j in np.ndindex(len(rows), len(columns)):
-        weights = rows[i][:, None, :, None] * columns[j][None, :, None, :]  # [samples, samples, H, W]
-        used = weights.any((0, 1))
-        Y[:, i, j] = (image[:, None, used] * weights.reshape(-1, *used.shape)[:, used]).max((1, 2)) if used.any() else 0
-    return Y
+    pixels = image[:, y[..., None, None, None], x]  # [C, rows, samples, 2, columns, samples, 2]
+    weights = (down[..., None, None, None] * across).astype(image.dtype)
+    return (pixels * weights).max((2, 3, 5, 6))

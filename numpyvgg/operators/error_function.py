@@ -33,7 +33,7 @@ def _erf(x: np.ndarray, precision: str) -> np.ndarray:
     end, _ = _RANGES[precision]
     inside = np.clip(x, -end, end)
     inside *= chebyshev.chebval(inside * inside * (2 / end**2) - 1, _coefficients(precision))
-    return np.where(np.abs(x) < end, inside, np.sign(x))
+    return np.where(np.abs(x) < end, np.clip(inside, -1, 1), np.sign(x))
 
 
 @cache

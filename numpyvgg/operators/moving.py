@@ -97,13 +97,21 @@ def Slice_10(
     axes: np.ndarray | None = None,
     steps: np.ndarray | None = None,
 ) -> np.ndarray:
-    # Python's slices clamp and count from the end as ONNX's do.
     where: list[Any] = [slice(None)] * data.ndim
     axes = np.arange(len(starts)) if axes is None else axes
     steps = np.ones(len(starts), np.int64) if steps is None else steps
-    for axis, start, end, step in zip(axes.tolist(), starts.tolist(), ends.tolist(), steps.tolist(), strict=True):
-        where[axis] = slice(start, end, step)
+    for axis, *bounds in zip(axes.tolist(), starts.tolist(), ends.tolist(), steps.tolist(), strict=True):
+        places = sliced(data.shape[axis], *bounds)
+        end = places.stop if places.stop >= 0 else None  # to Python, -1 is the last one
+        where[axis] = slice(places.start, end, places.step) if places else slice(0, 0)
     return data[tuple(where)]
+
+
+def sliced(size: int, start: int, end: int, step: int) -> range:
+    """The places that a slice takes, clamped as the specification says: for negative steps that is not Python's way."""
+    start, end = (place + size if place < 0 else place for place in (start, end))
+    low, high = (0, size) if step > 0 else (-1, size - 1)
+    return range(min(max(start, 0), high), min(max(end, low), high), step) if size else range(0)
 
 
 def Expand_8(input: np.ndarray, shape: np.ndarray) -> np.ndarray:

@@ -27,7 +27,8 @@ def Gemm_1(
 
 
 def Einsum_12(*Inputs: np.ndarray, equation: str) -> np.ndarray:
-    return np.asarray(np.einsum(equation.replace(" ", ""), *Inputs, optimize="greedy")).astype(Inputs[0].dtype)
+    path = ("greedy", 1 << 26)  # no intermediate result of more elements than that
+    return np.asarray(np.einsum(equation.replace(" ", ""), *Inputs, optimize=path)).astype(Inputs[0].dtype)
 
 
 def Det_11(X: np.ndarray) -> np.ndarray:

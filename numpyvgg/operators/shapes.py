@@ -20,7 +20,7 @@ import numpy as np
 from .. import layers
 from ..errors import ArgumentError
 from .convolution import transposed_sizes
-from .moving import range_length
+from .moving import range_length, sliced
 from .resizing import targets
 
 Size = int | None
@@ -573,7 +573,7 @@ def Slice(data: Shape, starts: Any, ends: Any, axes: Any = None, steps: Any = No
     result = list(data)
     for axis, *bounds in zip(chosen, starts, ends, steps, strict=True):
         size = data[axis]
-        result[axis] = None if size is None else len(range(*slice(*bounds).indices(size)))
+        result[axis] = None if size is None else len(sliced(size, *bounds))
     return tuple(result)
 
 
