@@ -14,6 +14,7 @@ from ..files.caffe import is_caffe
 from ..files.onnx import OnnxModel
 from ..parity import compare
 from ..parity.golden import read_golden, write_golden
+from ..parity.precision import PRECISIONS
 from ..parity.result import Parity, parity_records, parity_table
 from ..parity.runtimes import RUNTIMES, open_runtime
 from ..photo.images import SIZE, load_image, to_tensor
@@ -28,9 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--against",
         metavar="RUNTIME|DIR",
-        help=f"{', '.join(RUNTIMES)}, or golden tensors; exit code 1 if not explained",
+        action="append",
+        help=f"{', '.join(RUNTIMES)}, or golden tensors; exit code 1 if not explained, 3 if one cannot tell",
     )
     what.add_argument("--write", metavar="DIR", help="write every layer's input and output as golden tensors")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="float32", help="what the runtime computes in (%(default)s)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
@@ -45,25 +50,35 @@ def run(args: argparse.Namespace) -> int:
         print(json_text(parity_records(parity), indent=2))
     else:
         print(parity_table(parity, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
-    return 0 if parity.explained else 1
+    return {"explained": 0, "not explained": 1, "cannot tell": 3}[parity.verdict]
 
 
 def _compare(model: OnnxModel, args: argparse.Namespace) -> Parity:
-    if args.against in RUNTIMES:
+    against, *others = args.against
+    if others:
+        raise ArgumentError("--against is given more than once: one runtime at a time")
+    if against in RUNTIMES:
         if is_caffe(args.model):
-            raise ArgumentError(
-                f"{args.model}: a Caffe model, which {args.against} does not open; compare golden tensors"
-            )
+            raise ArgumentError(f"{args.model}: a Caffe model, which {against} does not open; compare golden tensors")
         x = _inputs(model, args.images)
-        return compare(model, x, open_runtime(args.against, model, x[:1]))
-    if not Path(args.against).exists():
-        raise ArgumentError(f"--against {args.against}: no such folder, and the runtimes are {', '.join(RUNTIMES)}")
+        return compare(model, x, open_runtime(against, model, x[:1]), precision=args.precision)
+    if not Path(against).exists():
+        raise ArgumentError(f"--against {against}: no such folder, and the runtimes are {', '.join(RUNTIMES)}")
     if args.images:
         raise ArgumentError("golden tensors bring their own inputs: leave the images out")
-    golden = read_golden(model, args.against)
-    batches = iter(golden)
-    x = np.concatenate([tensors[model.inputs[0].name] for tensors in golden])
-    return compare(model, x, lambda _: next(batches))
+    name = model.inputs[0].name
+    images = [image for tensors in read_golden(model, against) for image in _one_by_one(tensors, name)]
+    batches = iter(images)
+    x = np.concatenate([tensors[name] for tensors in images])
+    return compare(model, x, lambda _: next(batches), precision=args.precision)
+
+
+def _one_by_one(tensors: dict[str, np.ndarray], name: str) -> list[dict[str, np.ndarray]]:
+    """A data set of a batch as one data set for each image of it."""
+    count = len(tensors[name]) if tensors[name].ndim else 0
+    if odd := [key for key, array in tensors.items() if array.ndim == 0 or len(array) != count]:
+        raise ArgumentError(f"{name!r} is a batch of {count}, and {odd[0]!r} is not: {list(tensors[odd[0]].shape)}")
+    return [{key: array[i : i + 1] for key, array in tensors.items()} for i in range(count)]
 
 
 def _inputs(model: OnnxModel, images: list[str]) -> np.ndarray:

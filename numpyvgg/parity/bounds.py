@@ -32,13 +32,14 @@ the same bound with u = 2^-53: 5e8 times smaller, so that it never matters. It i
 of both), which makes float64 runtimes comparable, too.
 
 **Underflow.** The model fails below the smallest normal number (1.2e-38), where runtimes may flush to zero. Each of
-the 2n operations, and each input that is read as zero, then adds at most that number times the largest of 1, |W| and
-|x|. So no bound is zero where something was computed: outputs of an all-zero image with no bias may differ by 1e-33,
-not by 1e-30.
+the 2n operations then adds at most that number. An input that is itself below it may be read as zero, which adds that
+number times what it is multiplied with: so the largest |W| counts where some x is that small, and the largest |x| only
+where some weight is. So no bound is zero where something was computed: outputs of an all-zero image with no bias may
+differ by 1e-33, not by 1e-30; and one huge pixel does not widen the bound of the others.
 
-**ReLU and max pooling** select one of their inputs and round nothing: they must be exact, and so must what only moves
-numbers. They stretch no error either (|max(a, 0) - max(b, 0)| <= |a - b|), so a bound passes through them as it is;
-that is how runtimes that fuse them into a convolution are judged.
+**ReLU and max pooling** select one of their inputs and round nothing: they must be exact but for numbers that were
+flushed to zero, and so must what only moves numbers. They stretch no error either (|max(a, 0) - max(b, 0)| <= |a - b|),
+so a bound passes through them as it is; that is how runtimes that fuse them into a convolution are judged.
 
 **Softmax**, ``y_i = e_i / s`` with ``e_i = exp(x_i - m)``, ``s = sum e_j`` and ``m = max x``: rounding x_i - m by a
 relative u multiplies e_i by at most exp(|x_i - m| u); exp itself is good to `EXP_ULPS` units in the last place, 2u
@@ -121,7 +122,7 @@ def sum_bound(magnitude: np.ndarray, n: int, dtype: np.dtype, largest: float, pa
     dtype : np.dtype
         What the runtime computes in.
     largest : float
-        The largest of 1 and the absolute values of all inputs, for the underflow term.
+        The largest of 1 and the factors of subnormal numbers, for the underflow term; see `largest_factor`.
     paths : float
         To each output; n when left out.
     """
@@ -134,17 +135,33 @@ def sum_bound(magnitude: np.ndarray, n: int, dtype: np.dtype, largest: float, pa
     return Bound(worst * total + underflow, probable * total + underflow)
 
 
-def softmax_bound(x: np.ndarray, y: np.ndarray, dtype: np.dtype) -> Bound:
-    """The bounds of softmax over the last axis.
+def largest_factor(arrays: list[np.ndarray], dtype: np.dtype) -> float:
+    """The largest of 1 and all numbers that may be multiplied with a subnormal one of another array.
 
     Parameters
     ----------
-    x, y : ndarray, float64 [..., classes]
-        Exact scores and probabilities.
+    arrays : list of ndarray
+        Absolute values of a node's inputs.
     """
-    distance = x.max(axis=-1, keepdims=True) - x
-    classes = x.shape[-1]
-    count = distance + (y * distance).sum(axis=-1, keepdims=True) + 4 * EXP_ULPS + (classes - 1) + 2
+    tiny = np.finfo(dtype).tiny
+    small = [bool(((array > 0) & (array < tiny)).any()) for array in arrays]
+    factors = [array for i, array in enumerate(arrays) if any(small[:i] + small[i + 1 :])]
+    return max([1.0, *(float(array.max(initial=0, where=np.isfinite(array))) for array in factors)])
+
+
+def softmax_bound(x: np.ndarray, y: np.ndarray, dtype: np.dtype, axes: tuple[int, ...] = (-1,)) -> Bound:
+    """The bounds of softmax.
+
+    Parameters
+    ----------
+    x, y : ndarray, float64
+        Exact scores and probabilities.
+    axes : tuple of int
+        Over which probabilities sum to 1: one; before opset 13 also several.
+    """
+    distance = x.max(axis=axes, keepdims=True) - x
+    classes = math.prod(x.shape[axis] for axis in axes)
+    count = distance + (y * distance).sum(axis=axes, keepdims=True) + 4 * EXP_ULPS + (classes - 1) + 2
     relative = count * unit_roundoff(dtype)
     worst = y * relative / np.maximum(1 - relative, 0.5) + 2 * classes * float(np.finfo(dtype).tiny)
     return Bound(worst, worst)

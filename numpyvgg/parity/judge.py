@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ..files.onnx import Node, OnnxModel
 from . import winograd
-from .bounds import Bound, softmax_bound, sum_bound
-from .operations import Operation, forward, magnitude, operation, winograd_pads
+from .bounds import Bound, largest_factor, softmax_bound, sum_bound
+from .operations import Operation, forward, magnitude, operation, softmax_axes, winograd_pads
+from .precision import PRECISIONS, Precision, round_to
 
 #: Verdicts that need no further explanation.
-EXPLAINED = ("exact", "rounding", "Winograd", "not exposed")
-#: Significands shorter than float32's: name -> bits.
-_PRECISIONS = {"bfloat16": 8, "float16 or TF32": 11}
+EXPLAINED = ("exact", "rounding", "Winograd", "end to end", "not exposed")
+#: Verdicts that are neither: whatever came, the bound would have held.
+UNDECIDED = ("cannot tell",)
+#: What a layer that is not explained is tried as: hint -> precision.
+_SHORTER = {"bfloat16": PRECISIONS["bfloat16"], "float16 or TF32": PRECISIONS["float16"]}
+_PRODUCTS = ("Conv", "Gemm", "MatMul")
+#: Roundings that folding a following product and sum into a convolution's weights adds (see "BatchNormalization").
+_FOLDED = 8
 
 
 @dataclass
@@ -27,10 +34,13 @@ class Value:
         What the runtime exposed; where it did not, what follows exactly from what it exposed before.
     spread : Bound, optional
         How far the runtime's own value may then be from `exact`.
+    size : float
+        How large an error must be to matter; see `_size`.
     """
 
     exact: np.ndarray
     spread: Bound | None = None
+    size: float = 0.0
 
 
 #: What a node reads: a tensor, what is fixed in the file, or nothing where it leaves an input out.
@@ -46,8 +56,9 @@ class Judgement:
     verdict : str
         ``exact``: equal, as it must be. ``rounding``: within the probable bound. ``Winograd``: its errors show a
         Winograd kernel's pattern and are within that kernel's bound; `tile` says which. ``worst case``: beyond the
-        probable bound, within the worst case. ``wrong``: rounding in float32 cannot do this. ``not exposed``: nothing
-        to compare.
+        probable bound, within the worst case. ``wrong``: rounding in this precision cannot do this. ``cannot tell``:
+        within a bound that is as large as what it judges. ``end to end``: the same, but the error is no larger than
+        that of passes of our own (`spread`); ``beyond the spread``: it is larger. ``not exposed``: nothing to compare.
     worst, probable : float
         The largest |error| / bound.
     beyond : int
@@ -63,6 +74,9 @@ class Judgement:
         n, of which the bounds are made; 0 where the output must be exact.
     tile : int
         m where the errors show the pattern of Winograd F(m x m, 3 x 3), whether or not the plain bound holds; else 0.
+    drift, limit : float
+        Where no bound could decide: the error end to end as a multiple of that of our own passes, and the largest that
+        chance explains (`spread`).
     hint : str
         What else was found out about an output that is not explained.
     """
@@ -78,24 +92,31 @@ class Judgement:
     ulps: float = 0.0
     roundings: int = 0
     tile: int = 0
+    drift: float = 0.0
+    limit: float = 0.0
     hint: str = field(default="", compare=False)
 
     @property
     def explained(self) -> bool:
         return self.verdict in EXPLAINED
 
+    @property
+    def failed(self) -> bool:
+        """Whether a difference was seen that rounding does not explain."""
+        return self.verdict not in EXPLAINED + UNDECIDED
+
 
 def judge(
-    model: OnnxModel, node: Node, inputs: list[Input], theirs: np.ndarray | None, dtype: np.dtype
+    model: OnnxModel, node: Node, inputs: list[Input], theirs: np.ndarray | None, precision: Precision
 ) -> tuple[Judgement, Value]:
     """Judge a node's output, given the runtime's own inputs to it.
 
     Parameters
     ----------
     inputs : list of Value (tensors), ndarray (what is fixed in the file) or None (left out)
-    theirs : ndarray, optional
+    theirs : ndarray, float64, optional
         The runtime's output; None where it does not expose it.
-    dtype : np.dtype
+    precision : Precision
         What the runtime computes in.
 
     Returns
@@ -104,21 +125,69 @@ def judge(
     Value
         The output, for the nodes that follow.
     """
+    unrounded, inputs = inputs, _rounded(node, inputs, precision)
     with np.errstate(all="ignore"):  # infinities and NaN are values, and compared as such
         exact = forward(model, node, [_as(array, np.float64) for array in inputs])
-        bound, terms, roundings = _bound(model, node, inputs, exact, dtype)
+        folded = _FOLDED if theirs is None and node.op_type in _PRODUCTS else 0
+        bound, terms, roundings = _bound(model, node, inputs, exact, precision, folded)
+        size = _size(node, inputs, exact, terms, roundings)
     if theirs is None:
-        return Judgement("not exposed", roundings=roundings), Value(exact, bound)
+        return Judgement("not exposed", roundings=roundings), Value(exact, bound, size)
     if theirs.shape != exact.shape:
         hint = f"its shape is {list(theirs.shape)}, not {list(exact.shape)}"
         verdict = Judgement("wrong", np.inf, np.inf, exact.size, exact.size, roundings=roundings, hint=hint)
         return verdict, Value(exact)
-    judgement = _compare(theirs, exact, bound, roundings)
+    judgement = _compare(theirs, exact, bound, roundings, precision)
     if node.op_type == "Conv" and terms is not None:
-        judgement = _look_for_winograd(judgement, node, inputs, theirs, exact, terms)
-    if not judgement.explained and bound is not None and np.isfinite(theirs).all():
-        judgement = replace(judgement, hint=_reduced_precision(model, node, inputs, theirs, bound))
-    return judgement, Value(theirs.astype(np.float64))
+        judgement = _look_for_winograd(judgement, node, inputs, theirs, exact, terms, precision)
+    if not judgement.explained and node.op_type in _PRODUCTS and bound is not None and np.isfinite(theirs).all():
+        judgement = replace(judgement, hint=_reduced_precision(model, node, unrounded, theirs, bound))
+    subnormal = 4 * (roundings + 1) * float(np.finfo(np.float32).tiny)  # where zero is right, too
+    if judgement.explained and bound is not None and _root_mean_square(bound.probable, exact) >= size > subnormal:
+        judgement = replace(judgement, verdict="cannot tell")
+    return judgement, Value(theirs)
+
+
+def _rounded(node: Node, inputs: list[Input], precision: Precision) -> list[Input]:
+    """The factors of a product as the precision has them; a hidden one may round to the other side."""
+    if not precision.factors or node.op_type not in _PRODUCTS:
+        return inputs
+    rounded: list[Input] = []
+    for i, array in enumerate(inputs):
+        if isinstance(array, Value) and precision.inputs:
+            spread = array.spread
+            if spread:
+                slack = 2 * precision.roundoff * (np.abs(array.exact) + spread.worst)
+                spread = Bound(spread.worst + slack, spread.probable + slack)
+            array = Value(round_to(array.exact, precision.factors), spread, array.size)
+        elif i == 1 and isinstance(array, np.ndarray):
+            array = round_to(array, precision.factors)
+        rounded.append(array)
+    return rounded
+
+
+def _size(node: Node, inputs: list[Input], exact: np.ndarray, terms: np.ndarray | None, roundings: int) -> float:
+    """How large an error must be to matter: a bound beyond it would pass any answer.
+
+    The root mean square of what is exact. Where terms cancel that is no measure (an edge detector on a blank wall: the
+    right answer is zero, and a wrong one is not); there T / sqrt(n) is, the size of the sum if its n terms, T of them
+    in absolute value, had random signs. Of probabilities only the differences say anything.
+    """
+    if node.op_type == "Softmax" and any(isinstance(array, Value) and array.spread for array in inputs):
+        exact = exact - exact.mean()
+    size = _root_mean_square(exact, exact)
+    hidden = [array for array in inputs if isinstance(array, Value) and array.spread]
+    if node.op_type == "Softmax":
+        return size
+    if terms is not None and not hidden:
+        return max(size, _root_mean_square(terms, exact) / math.sqrt(max(roundings, 1)))
+    return max([size, *(array.size for array in hidden if terms is None)])
+
+
+def _root_mean_square(values: np.ndarray, exact: np.ndarray) -> float:
+    """Over the elements where the exact value is finite."""
+    with np.errstate(over="ignore", under="ignore"):
+        return float(np.sqrt(np.mean(np.square(values), where=np.isfinite(exact)))) if np.isfinite(exact).any() else 0.0
 
 
 def _as(array: Input, dtype: type) -> np.ndarray | None:
@@ -139,26 +208,31 @@ def _absolute(array: Input, dtype: type, side: int | None = None) -> np.ndarray 
 
 
 def _bound(
-    model: OnnxModel, node: Node, inputs: list[Input], exact: np.ndarray, dtype: np.dtype
+    model: OnnxModel, node: Node, inputs: list[Input], exact: np.ndarray, precision: Precision, folded: int = 0
 ) -> tuple[Bound | None, np.ndarray | None, int]:
     """The bounds of the node's output (None: it must be exact), its magnitude, and the count of roundings."""
-    op = operation(model, node)
+    op, dtype = operation(model, node), precision.sums
     carried = _carried(model, node, op, inputs, exact)
     if op.roundings is None:
         return carried, None, 0
-    absolute = [_absolute(array, dtype.type, side=0) for array in inputs]
+    working = np.float64 if dtype == np.float64 else np.float32
+    absolute = [_absolute(array, working, side=0) for array in inputs]
     roundings, terms = op.roundings(node, absolute), None
     if node.op_type == "Softmax":
         scores = _as(inputs[0], np.float64)
         assert scores is not None
-        bound = softmax_bound(scores, exact, dtype)
+        bound = softmax_bound(scores, exact, dtype, softmax_axes(model, node, exact.ndim))
     else:
         terms = magnitude(model, node, absolute)
         if not np.isfinite(terms).all():  # beyond float32, where runtimes may be, too
             absolute = [_absolute(array, np.float64, side=0) for array in inputs]
             terms = magnitude(model, node, absolute)
-        largest = max([1.0, *(float(array.max(initial=0)) for array in absolute if array is not None)])
-        bound = sum_bound(terms, roundings, dtype, largest)
+        largest = largest_factor([array for array in absolute if array is not None], np.dtype(np.float32))
+        bound = sum_bound(terms, roundings + folded, dtype, largest)
+    if precision.stored:
+        bias = max((float(np.abs(array).max()) for array in inputs[2:] if isinstance(array, np.ndarray)), default=0.0)
+        stored = precision.roundoff * (np.abs(exact) + bias)
+        bound = Bound(bound.worst + stored, bound.probable + stored)
     if carried is not None:
         bound = Bound(bound.worst + carried.worst, bound.probable + carried.probable)
     return bound, terms, roundings
@@ -173,7 +247,8 @@ def _carried(model: OnnxModel, node: Node, op: Operation, inputs: list[Input], e
         if node.op_type == "Softmax":  # all scores off by at most e: each exp, and their sum, by at most exp(e)
             off = _spread(inputs[0], side)
             assert off is not None
-            sides.append(exact * np.expm1(np.minimum(2 * off.max(axis=-1, keepdims=True), 700)))
+            off = off.max(axis=softmax_axes(model, node, off.ndim), keepdims=True)
+            sides.append(exact * np.expm1(np.minimum(2 * off, 700)))
         elif op.roundings is None:
             sides.append(forward(model, node, [_spread(array, side) for array in inputs]))
         else:
@@ -189,11 +264,17 @@ def _spread(array: Input, side: int) -> np.ndarray | None:
     return np.zeros_like(array) if array is not None and array.dtype.kind == "f" else array
 
 
-def _compare(theirs: np.ndarray, exact: np.ndarray, bound: Bound | None, roundings: int) -> Judgement:
+def _compare(
+    theirs: np.ndarray, exact: np.ndarray, bound: Bound | None, roundings: int, precision: Precision
+) -> Judgement:
     """The verdict by numbers alone."""
-    error = _error(theirs, exact)
-    zero = np.zeros_like(error)
-    worst, probable = (_ratio(error, side) for side in (bound or Bound(zero, zero)))
+    stored = np.dtype(np.float64 if precision.sums == np.float64 else np.float32)
+    error = _error(theirs, exact, stored)
+    if bound is None:  # exact, but for what was flushed to zero
+        flushed = np.where(theirs == 0, np.finfo(stored).tiny, 0.0)
+        worst, probable = (_ratio(error, flushed) for _ in range(2))
+    else:
+        worst, probable = (_ratio(error, side) for side in bound)
     index = np.unravel_index(int(probable.argmax()), error.shape) if error.size else ()
     largest_worst, largest_probable = float(worst.max(initial=0)), float(probable.max(initial=0))
     verdict = "exact" if bound is None else "rounding"
@@ -201,7 +282,7 @@ def _compare(theirs: np.ndarray, exact: np.ndarray, bound: Bound | None, roundin
         verdict = "worst case" if largest_worst <= 1 else "wrong"
     at, at_exact = (float(array[index]) if error.size else 0.0 for array in (theirs, exact))
     with np.errstate(all="ignore"):
-        ulp = float(np.spacing(np.abs(np.asarray(at_exact, theirs.dtype)))) if error.size else 1.0
+        ulp = float(np.spacing(np.abs(np.asarray(at_exact, stored)))) if error.size else 1.0
     return Judgement(
         verdict=verdict,
         worst=largest_worst,
@@ -216,10 +297,10 @@ def _compare(theirs: np.ndarray, exact: np.ndarray, bound: Bound | None, roundin
     )
 
 
-def _error(theirs: np.ndarray, exact: np.ndarray) -> np.ndarray:
+def _error(theirs: np.ndarray, exact: np.ndarray, stored: np.dtype) -> np.ndarray:
     """|theirs - exact|: 0 where both overflow alike or are both not a number, infinite where one is."""
     with np.errstate(over="ignore", invalid="ignore"):
-        rounded = exact.astype(theirs.dtype)
+        rounded = exact.astype(stored)
         error = np.abs(theirs - exact)
         same = (np.isinf(theirs) & (theirs == rounded)) | (np.isnan(theirs) & np.isnan(exact))
     return np.where(same, 0.0, np.where(np.isnan(error), np.inf, error))
@@ -239,13 +320,14 @@ def _look_for_winograd(
     theirs: np.ndarray,
     exact: np.ndarray,
     terms: np.ndarray,
+    precision: Precision,
 ) -> Judgement:
     """Name the Winograd kernel whose pattern the errors show; beyond the plain bound, hold it to its own."""
-    x, weight, *bias = (_as(array, theirs.dtype.type) for array in inputs)
+    x, weight, *bias = (_as(array, precision.sums.type) for array in inputs)
     assert x is not None
     assert weight is not None
     pads = winograd_pads(node, x)
-    error = _error(theirs, exact)
+    error = _error(theirs, exact, np.dtype(np.float32))
     if pads is None or not np.isfinite(error).all():
         return judgement
     tile = winograd.tile_size(error, terms)
@@ -261,18 +343,10 @@ def _look_for_winograd(
 def _reduced_precision(model: OnnxModel, node: Node, inputs: list[Input], theirs: np.ndarray, bound: Bound) -> str:
     """Whether the same layer with everything rounded to a shorter significand explains the output."""
     bias = max((float(np.abs(array).max()) for array in inputs[2:] if isinstance(array, np.ndarray)), default=0.0)
-    for name, bits in _PRECISIONS.items():
-        exact = forward(model, node, [_round_to(_as(array, np.float64), bits) for array in inputs])
+    for name, shorter in _SHORTER.items():
+        exact = forward(model, node, [_as(array, np.float64) for array in _rounded(node, inputs, shorter)])
         # The result is rounded once more to be stored; a bias may have kept its float32.
-        allowed = bound.probable + 2.0**-bits * 1.01 * (np.abs(exact) + bias)
-        if float(_ratio(_error(theirs, exact), allowed).max()) <= 1:
+        allowed = bound.probable + shorter.roundoff * 1.01 * (np.abs(exact) + bias)
+        if float(_ratio(_error(theirs, exact, np.dtype(np.float32)), allowed).max()) <= 1:
             return f"as if computed in {name}"
     return ""
-
-
-def _round_to(x: np.ndarray | None, bits: int) -> np.ndarray | None:
-    """The nearest numbers with a significand of so many bits; integers, such as shapes, stay as they are."""
-    if x is None or x.dtype.kind != "f":
-        return x
-    head = x * (2.0 ** (53 - bits) + 1)  # Veltkamp's split: subtracting nearly the same number leaves the leading bits
-    return head - (head - x)

@@ -65,10 +65,10 @@ OPERATIONS = {
     "Sum": Operation(lambda node, inputs: len(inputs)),
     # Epsilon, square root, quotient, difference, product, sum; 2 more where it is folded into one product and sum.
     "BatchNormalization": Operation(lambda node, inputs: 8),
-    # The sum, and the division by a count.
-    "AveragePool": Operation(lambda node, inputs: math.prod(node.attributes["kernel_shape"])),
-    "GlobalAveragePool": Operation(lambda node, inputs: math.prod(_shape(inputs[0])[2:])),
-    "Softmax": Operation(lambda node, inputs: _shape(inputs[0])[-1]),
+    # K - 1 additions, the reciprocal of a count, and the product with it.
+    "AveragePool": Operation(lambda node, inputs: math.prod(node.attributes["kernel_shape"]) + 1),
+    "GlobalAveragePool": Operation(lambda node, inputs: math.prod(_shape(inputs[0])[2:]) + 1),
+    "Softmax": Operation(lambda node, inputs: _shape(inputs[0])[node.attributes.get("axis", -1)]),
     "Relu": Operation(),
     "MaxPool": Operation(),
     "GlobalMaxPool": Operation(),
@@ -121,6 +121,12 @@ def magnitude(model: OnnxModel, node: Node, inputs: Inputs) -> np.ndarray:
     if node.op_type == "BatchNormalization":  # the mean is subtracted
         inputs = [*inputs[:3], -np.asarray(inputs[3]), inputs[4]]
     return forward(model, node, inputs)
+
+
+def softmax_axes(model: OnnxModel, node: Node, ndim: int) -> tuple[int, ...]:
+    """Over which axes a Softmax normalises: one; before opset 13 that one and all behind it."""
+    axis = node.attributes.get("axis", -1 if model.opset >= 13 else 1) % ndim
+    return (axis,) if model.opset >= 13 else tuple(range(axis, ndim))
 
 
 def winograd_pads(node: Node, x: np.ndarray) -> list[int] | None:

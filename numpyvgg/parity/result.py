@@ -13,7 +13,10 @@ from .judge import Judgement
 
 _HEADER = ["layer", "operator", "roundings", "worst case", "probable", "theirs", "ours", "verdict"]
 _GREEN, _YELLOW, _RED, _RESET = "\033[32m", "\033[33m", "\033[31m", "\033[0m"
-_SEVERITY = ("not exposed", "exact", "rounding", "Winograd", "worst case", "wrong")
+_SEVERITY = (
+    *("not exposed", "exact", "rounding", "Winograd", "end to end"),
+    *("cannot tell", "worst case", "beyond the spread", "wrong"),
+)
 
 
 @dataclass
@@ -25,13 +28,17 @@ class Drift:
 
     def add(self, value: np.ndarray, truth: np.ndarray) -> None:
         if value.shape == truth.shape:
-            self.error += float(np.square(value - truth).sum())
-            self.power += float(np.square(truth).sum())
+            with np.errstate(all="ignore"):  # where numbers end, the distance does, too
+                self.error += float(np.square(value - truth).sum())
+                self.power += float(np.square(truth).sum())
 
     @property
     def relative(self) -> float | None:
         """None where nothing was compared."""
-        return math.sqrt(self.error / self.power) if self.power else None
+        if not self.power:
+            return None
+        with np.errstate(all="ignore"):  # power may be subnormal, and divide as zero where those are flushed
+            return float(np.sqrt(np.float64(self.error) / np.float64(self.power)))
 
 
 @dataclass
@@ -81,13 +88,21 @@ class LayerParity:
         return self.judgement.explained
 
     @property
+    def failed(self) -> bool:
+        return self.judgement.failed
+
+    @property
     def verdict(self) -> str:
         """In words."""
         tile = f"Winograd F({self.judgement.tile}x{self.judgement.tile},3x3)"
+        limit = f"{self.judgement.limit:.2g} by chance"
         words = {
             "exact": "exact",
             "rounding": "rounding" + (f", {tile} pattern" if self.judgement.tile else ""),
             "Winograd": f"not by the order of the sum, but within {tile}'s bound",
+            "end to end": f"end to end: {self.judgement.drift:.2g} times float32's own spread, of {limit}",
+            "cannot tell": "CANNOT TELL: the bound is larger than what it judges",
+            "beyond the spread": f"NOT EXPLAINED: {self.judgement.drift:.2g} times float32's own spread, of {limit}",
             "worst case": "NOT EXPLAINED: beyond chance, within the worst case",
             "wrong": "NOT EXPLAINED",
             "not exposed": "not exposed by the runtime",
@@ -104,19 +119,44 @@ class LayerParity:
 
 @dataclass
 class Parity:
-    """A runtime compared: one entry for each layer, in order. Printed, it is a table."""
+    """A runtime compared: one entry for each layer, in order. Printed, it is a table.
+
+    Attributes
+    ----------
+    layers : list of LayerParity
+    images : int
+    unknown : list of str
+        Names that the runtime returned and nothing in the graph has: those tensors were not judged.
+    """
 
     layers: list[LayerParity]
     images: int
+    unknown: list[str] = field(default_factory=list)
 
     @property
     def failures(self) -> list[LayerParity]:
         """The layers that rounding does not explain."""
-        return [layer for layer in self.layers if not layer.explained]
+        return [layer for layer in self.layers if layer.failed]
+
+    @property
+    def undecided(self) -> list[LayerParity]:
+        """The layers whose bound is larger than what it judges."""
+        return [layer for layer in self.layers if not layer.explained and not layer.failed]
+
+    @property
+    def verdict(self) -> str:
+        """``explained``, ``not explained`` or ``cannot tell``: no difference was found, but one might not have been.
+
+        The last is also said where the runtime returned tensors under unknown names, and where nothing was compared.
+        """
+        if self.failures:
+            return "not explained"
+        compared = any(layer.judgement.verdict != "not exposed" for layer in self.layers)
+        return "explained" if compared and not self.undecided and not self.unknown else "cannot tell"
 
     @property
     def explained(self) -> bool:
-        return not self.failures
+        return self.verdict == "explained"
 
     def __str__(self) -> str:
         return parity_table(self)
@@ -135,16 +175,18 @@ def parity_table(parity: Parity, colour: bool = False) -> str:
 
 
 def failure_text(parity: Parity) -> str:
-    """The lines of the layers that are not explained."""
-    lines = table(_HEADER, [_row(layer) for layer in parity.failures], "<<>>>>><")
+    """The lines of the layers that are not explained, or on which nothing can be told."""
+    lines = table(_HEADER, [_row(layer) for layer in parity.failures + parity.undecided], "<<>>>>><")
     return "\n".join([_summary(parity), lines, *(_where(layer) for layer in parity.failures)])
 
 
 def parity_records(parity: Parity) -> dict[str, Any]:
     """For JSON: everything that the table has, and the place where each layer is worst."""
     return {
+        "verdict": parity.verdict,
         "explained": parity.explained,
         "images": parity.images,
+        "unknown": parity.unknown,
         "layers": [_record(layer) for layer in parity.layers],
     }
 
@@ -169,17 +211,23 @@ def _drift(relative: float | None) -> str | None:
 
 
 def _colour(layer: LayerParity) -> str:
-    if not layer.explained:
+    if layer.failed:
         return _RED
-    return _YELLOW if layer.judgement.tile or layer.judgement.verdict == "not exposed" else _GREEN
+    plain = layer.judgement.verdict in ("exact", "rounding") and not layer.judgement.tile
+    return _GREEN if plain else _YELLOW
 
 
 def _summary(parity: Parity) -> str:
     images = f"{parity.images} image{'s' if parity.images != 1 else ''}"
     exposed = [layer for layer in parity.layers if layer.judgement.verdict != "not exposed"]
-    if parity.explained:
-        return f"{len(exposed)} of {len(exposed)} layers explained on {images}"
-    return f"{len(parity.failures)} of {len(exposed)} layers not explained on {images}; first {parity.failures[0].name}"
+    note = (
+        f"; not judged, as no tensor has these names: {', '.join(map(repr, parity.unknown))}" if parity.unknown else ""
+    )
+    if parity.failures:
+        first = parity.failures[0].name
+        return f"{len(parity.failures)} of {len(exposed)} layers not explained on {images}; first {first}{note}"
+    explained = f"{len(exposed) - len(parity.undecided)} of {len(exposed)} layers explained on {images}"
+    return f"{'' if parity.explained else 'cannot tell: '}{explained}{note}"
 
 
 def _where(layer: LayerParity) -> str:
@@ -201,6 +249,7 @@ def _record(layer: LayerParity) -> dict[str, Any]:
         "roundings": j.roundings,
         "worst": _finite(layer.worst),
         "probable": _finite(layer.probable),
+        "drift_in_spreads": _finite(j.drift or None),
         "beyond": layer.beyond,
         "elements": layer.elements,
         "image": layer.image,

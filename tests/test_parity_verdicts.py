@@ -1,0 +1,248 @@
+"""Three verdicts: what no bound can judge is held to the spread of our own passes, or nothing is said of it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import onnx
+import onnx.reference
+import onnxruntime
+import pytest
+from onnx import helper, numpy_helper
+from test_parity import bfloat16, chain, conv_case, conv_net, onnxruntime_on, replace, tensor_of
+
+from numpyvgg import layers, read_onnx
+from numpyvgg.cli import main
+from numpyvgg.errors import ArgumentError
+from numpyvgg.parity import assert_parity, compare
+from numpyvgg.parity.runtimes import open_runtime
+from numpyvgg.parity.spread import student
+
+
+@pytest.fixture(scope="module")
+def deep(tmp_path_factory):
+    """Six 3x3 convolutions with ReLU, global average, scores and probabilities: bounds carried so far say nothing."""
+    rng, nodes, tensors, top = np.random.default_rng(7), [], {}, "x"
+    for i, (inputs, outputs) in enumerate([(3, 16), *[(16, 16)] * 5], 1):
+        tensors[f"w{i}"] = (rng.standard_normal((outputs, inputs, 3, 3)) * math.sqrt(2 / 9 / inputs)).astype("f")
+        tensors[f"b{i}"] = (0.1 * rng.standard_normal(outputs)).astype("f")
+        nodes.append(helper.make_node("Conv", [top, f"w{i}", f"b{i}"], [f"c{i}"], name=f"conv{i}", pads=[1] * 4))
+        nodes.append(helper.make_node("Relu", [f"c{i}"], [f"r{i}"], name=f"relu{i}"))
+        top = f"r{i}"
+    tensors["w"] = rng.standard_normal((10, 16)).astype("f")
+    nodes += [
+        helper.make_node("GlobalAveragePool", [top], ["g"]),
+        helper.make_node("Flatten", ["g"], ["f"]),
+        helper.make_node("Gemm", ["f", "w"], ["fc"], name="fc", transB=1),
+        helper.make_node("Softmax", ["fc"], ["prob"], name="prob", axis=1),
+    ]
+    x = rng.standard_normal((4, 3, 20, 20)).astype("f")
+    path = chain(tmp_path_factory.mktemp("deep"), nodes, tensors, [1, 3, 20, 20])
+    model = onnx.load(path)
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("prob", 1, [1, 10]))  # OpenCV insists on a shape
+    onnx.save(model, path)
+    return path, x
+
+
+# ---------------------------------------------------------------------- an output alone
+
+WRONG_OUTPUTS = {
+    "zeros": np.zeros_like,
+    "uniform": lambda p: np.full_like(p, p.mean()),
+    "classes reversed": lambda p: p[:, ::-1],
+    "1e30": lambda p: np.full_like(p, 1e30),
+    "1e-4 too large": lambda p: p * np.float32(1 + 1e-4),
+    "bfloat16": lambda p: bfloat16(p),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_OUTPUTS.values(), ids=WRONG_OUTPUTS)
+def test_a_wrong_output_alone_is_not_explained(deep, wrong):
+    path, x = deep
+    session = onnxruntime.InferenceSession(path)
+    parity = compare(path, x[:1], lambda x: wrong(session.run(None, {"x": x})[0]))
+    assert parity.verdict == "not explained"
+    assert [layer.name for layer in parity.failures] == ["prob"]
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "onnx.reference", "openvino-f32", "opencv"])
+def test_a_correct_output_alone_is_within_the_spread_of_our_own_passes(deep, runtime):
+    path, x = deep
+    if runtime == "onnx.reference":
+        evaluator = onnx.reference.ReferenceEvaluator(path)
+        parity = assert_parity(path, x, lambda x: evaluator.run(None, {"x": x}))
+    else:
+        run = open_runtime(runtime, read_onnx(path), x[:1])
+        parity = assert_parity(path, x, lambda x: run(x)["prob"])
+    assert parity.layers[-1].judgement.verdict == "end to end"
+    assert 0 < parity.layers[-1].judgement.drift < (10 if runtime == "opencv" else 4)  # OpenCV 4 has Winograd kernels
+
+
+@pytest.mark.parametrize("layer", [1, 6])
+def test_float16_weights_in_one_layer_show_in_the_output_alone(deep, layer):
+    path, x = deep
+    model = onnx.load(path)
+    tensor = tensor_of(model, f"w{layer}")
+    replace(tensor, numpy_helper.to_array(tensor).astype(np.float16).astype(np.float32))
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    assert compare(path, x[:1], lambda x: session.run(None, {"x": x})).verdict == "not explained"
+
+
+def test_a_tensor_in_the_middle_that_no_bound_can_judge_is_held_to_the_spread_too(deep):
+    path, x = deep
+    run = open_runtime("onnxruntime", read_onnx(path), x[:1])
+    assert_parity(path, x[:1], lambda x: {"c6": run(x)["c6"]})
+    assert compare(path, x[:1], lambda x: {"c6": np.zeros_like(run(x)["c6"])}).verdict == "not explained"
+
+
+def test_t_is_students():
+    # Abramowitz & Stegun, table 26.10: the t beyond which |t| lies with that chance
+    assert student(8, 0.001) == pytest.approx(5.041, abs=1e-3)
+    assert student(20, 0.001) == pytest.approx(3.850, abs=1e-3)
+    assert student(2, 0.01) == pytest.approx(9.925, abs=1e-3)
+
+
+def test_a_bound_that_would_pass_zeros_explains_nothing(tmp_path):
+    # In float16 sums of 2048 terms, n * u is 1: the theory's end, and no bound at all.
+    rng = np.random.default_rng(0)
+    weight, x = (rng.standard_normal(shape).astype(np.float32) for shape in ((4, 2048), (1, 2048)))
+    path = chain(tmp_path, [helper.make_node("Gemm", ["x", "w"], ["y"], name="fc", transB=1)], {"w": weight}, x.shape)
+    zeros = compare(path, x, lambda x: np.zeros((1, 4), np.float32), precision="float16-sums")
+    assert not zeros.explained
+
+
+# ---------------------------------------------------------------------- precision is what the user says
+
+
+@pytest.mark.parametrize("form", ["float64", "lists", "PyTorch's methods", "a tuple of outputs"])
+def test_float32_is_float32_whatever_it_is_handed_over_as(deep, form):
+    path, x = deep
+    run = open_runtime("onnxruntime", read_onnx(path), x[:1])
+    forms = {
+        "float64": lambda values: {k: v.astype(np.float64) for k, v in values.items()},
+        "lists": lambda values: {k: v.tolist() for k, v in values.items()},
+        "PyTorch's methods": lambda values: {k: Tensor(v) for k, v in values.items()},
+        "a tuple of outputs": lambda values: (values["prob"],),
+    }
+    assert_parity(path, x[:1], lambda x: forms[form](run(x)))
+
+
+class Tensor:
+    """Like a PyTorch tensor that requires gradients and is bfloat16: NumPy takes it only after all three methods."""
+
+    def __init__(self, array, after=()):
+        self.array, self.after = array, after
+
+    def __array__(self, dtype=None, copy=None):
+        assert self.after == ("detach", "cpu", "double")
+        return self.array.astype(np.float64)
+
+    def detach(self):
+        return Tensor(self.array, (*self.after, "detach"))
+
+    def cpu(self):
+        return Tensor(self.array, (*self.after, "cpu"))
+
+    def double(self):
+        return Tensor(self.array, (*self.after, "double"))
+
+    def is_floating_point(self):
+        return True
+
+
+def test_bfloat16_is_not_float32_in_any_container_and_can_be_certified_as_itself(tmp_path):
+    x, weight = conv_case(16, 8, 14)
+    path = conv_net(tmp_path, weight, size=(14, 14))
+
+    def kernel(x, weight=weight):
+        return bfloat16(layers.conv2d(bfloat16(x), bfloat16(weight), pads=(1, 1, 1, 1)))
+
+    assert compare(path, x, lambda x: kernel(x).astype(np.float16)).verdict == "not explained"
+    assert_parity(path, x, kernel, precision="bfloat16")
+    wrong = weight * np.float32(1 + 2.0**-6)
+    assert compare(path, x, lambda x: kernel(x, wrong), precision="bfloat16").verdict == "not explained"
+    with pytest.raises(ArgumentError, match="no precision is called 'int4'"):
+        compare(path, x, kernel, precision="int4")
+
+
+# ---------------------------------------------------------------------- names
+
+
+def test_a_misspelt_tensor_is_listed_and_nothing_is_said_of_it(deep):
+    path, x = deep
+    run = open_runtime("onnxruntime", read_onnx(path), x[:1])
+
+    def misspelt(x):
+        values = dict(run(x))
+        return {**values, "Prob": 0 * values.pop("prob")}
+
+    parity = compare(path, x[:1], misspelt)
+    assert parity.verdict == "cannot tell"
+    assert parity.unknown == ["Prob"]
+    assert "'Prob'" in str(parity)
+    with pytest.raises(AssertionError, match="Prob"):
+        assert_parity(path, x[:1], misspelt)
+    assert assert_parity(path, x[:1], misspelt, allow_cannot_tell=True).unknown == ["Prob"]
+
+
+def test_an_empty_batch_is_refused(deep):
+    with pytest.raises(ArgumentError, match="takes a batch"):
+        compare(deep[0], deep[1][:0], lambda x: x)
+
+
+def test_a_golden_batch_is_judged_image_by_image_and_exit_codes_tell_the_verdicts(deep, tmp_path, capsys):
+    path, x = deep
+    run = open_runtime("onnxruntime", read_onnx(path), x[:1])
+    each = [{"x": x[i : i + 1], **run(x[i : i + 1])} for i in range(3)]
+    batch = {name: np.concatenate([values[name] for values in each]) for name in each[0]}
+
+    def code(tensors):
+        np.savez(tmp_path / "golden.npz", **tensors)
+        return main(["parity", path, "--against", str(tmp_path / "golden.npz")])
+
+    assert code(batch) == 0
+    assert "on 3 images" in capsys.readouterr().out
+    assert code({**batch, "prob": batch["prob"][::-1]}) == 1
+    assert code({**batch, "Probability": batch["prob"]}) == 3
+    assert code({**batch, "prob": batch["prob"][:2]}) == 2
+    assert "'prob' is not" in capsys.readouterr().err
+    assert main(["parity", path, "--against", "onnxruntime", "--against", "opencv"]) == 2
+    assert "more than once" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------- bounds
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis", "opset"), [((1, 1000, 1, 1), 1, 9), ((1, 1000, 1, 1), 1, 17), ((1, 8, 50, 3), 2, 17)]
+)
+def test_softmax_over_any_axis_is_explained(tmp_path, shape, axis, opset):
+    x = (5 * np.random.default_rng(0).standard_normal(shape)).astype(np.float32)
+    path = chain(tmp_path, [helper.make_node("Softmax", ["x"], ["p"], axis=axis)], {}, shape, opset=opset)
+    assert_parity(path, x, onnxruntime_on(path, x))
+
+
+@pytest.mark.parametrize("huge", [1e38, np.inf])
+def test_one_huge_number_does_not_excuse_what_is_wrong_elsewhere(tmp_path, huge):
+    x, weight = conv_case(4, 4, 28)
+    path = conv_net(tmp_path, weight, size=(28, 28))
+    run = onnxruntime_on(path, x)
+    x[0, 0, 0, 0] = huge
+    assert compare(path, x, run).explained
+
+    def off(x):
+        y = run(x)["y"].copy()
+        y[..., 10:, 10:] += 1
+        return y
+
+    assert not compare(path, x, off).explained
+
+
+def test_relu_and_pooling_may_flush_to_zero_and_do_nothing_else(tmp_path):
+    x = np.full((1, 2, 8, 8), 1e-39, np.float32)
+    for op, attributes in (("Relu", {}), ("MaxPool", {"kernel_shape": [1, 1]})):
+        path = chain(tmp_path, [helper.make_node(op, ["x"], ["y"], **attributes)], {}, x.shape)
+        assert_parity(path, x, np.zeros_like)
+        assert not compare(path, x, lambda x: 2 * x).explained
+        assert not compare(path, x + 1, np.zeros_like).explained
