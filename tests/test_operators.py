@@ -22,16 +22,18 @@ QUIET = onnxruntime.SessionOptions()
 QUIET.log_severity_level, QUIET.intra_op_num_threads = 4, 1
 
 
-def run_both(op_type, inputs, attributes=None, *, opset=18, outputs=1):
-    """What onnxruntime and this package answer; None in `inputs` is left out."""
+def run_both(op_type, inputs, attributes=None, *, opset=18, outputs=1, fixed=False):
+    """What onnxruntime and this package answer; None in `inputs` is left out; `fixed`: the others lie in the file."""
     names = ["" if array is None else f"x{i}" for i, array in enumerate(inputs)]
     node = helper.make_node(op_type, names, [f"y{i}" for i in range(outputs)], **(attributes or {}))
     arrays = {name: np.asarray(array) for name, array in zip(names, inputs, strict=True) if name}
+    weights = {name: arrays.pop(name) for name in list(arrays)[1:]} if fixed else {}
     values = [
         helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
         for name, array in arrays.items()
     ]
     graph = helper.make_graph([node], "g", values, [onnx.ValueInfoProto(name=name) for name in node.output])
+    graph.initializer.extend(onnx.numpy_helper.from_array(array, name) for name, array in weights.items())
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8).SerializeToString()
     theirs = onnxruntime.InferenceSession(model, QUIET).run(None, arrays)
     return InferenceSession(model).run(None, arrays), theirs
@@ -291,7 +293,7 @@ def test_convolution_along_one_axis_and_three(rank, group, seed, fixed, data):
 
     attributes = {"strides": each(1, 2), "dilations": each(1, 2), "pads": each(0, 2, 2 * rank), "group": group}
     w = numbers((4, 4 // group, *each(1, 3)), seed)
-    hold("Conv", [numbers((2, 4, *each(5, 7)), seed), w, numbers((4,), seed)], attributes, atol=1e-4)
+    hold("Conv", [numbers((2, 4, *each(5, 7)), seed), w, numbers((4,), seed)], attributes, atol=1e-4, fixed=fixed)
 
 
 @cases

@@ -180,11 +180,18 @@ class Planner:
         run = partial(_checked, self._functions[id(node)], fixed, run)
         return Step(chain.nodes, node.inputs[:1], chain.nodes[-1].outputs, run)
 
-    def _convolution(self, chain: _Chain, weight: np.ndarray) -> Convolution | None:
+    def _convolution(self, chain: _Chain, weight: np.ndarray) -> Callable[..., Any] | None:
         node = chain.nodes[0]
         bias = chain.constant(node.inputs[2]) if len(node.inputs) > 2 else None
-        if weight.ndim != 4 or (bias is None and any(node.inputs[2:])):
+        if weight.ndim not in (3, 4) or (bias is None and any(node.inputs[2:])):
             return None
+        if weight.ndim == 3:
+            prepared = self._prepared.setdefault((id(node), 1), {})
+            relu = chain.follow("Relu") is not None
+            lifted = Convolution(
+                self._operations(weight.dtype), weight[:, :, None], bias, _of_rows(node), relu, None, prepared
+            )
+            return partial(_along_one_axis, lifted)
         weight, bias = chain.fold(weight, bias)
         folded = len(chain.nodes)
         relu = chain.follow("Relu") is not None
@@ -322,6 +329,23 @@ def _checked(operator: operators.Operator, fixed: list[np.ndarray | None], run: 
 def _add_relu(add: Callable[..., np.ndarray], *inputs: np.ndarray) -> np.ndarray:
     y = add(*inputs)
     return np.maximum(y, y.dtype.type(0), out=y)
+
+
+def _of_rows(node: Node) -> dict[str, Any]:
+    """The attributes of a convolution along one axis for an image of one row."""
+    lifted = dict(node.attributes)
+    for name in ("kernel_shape", "strides", "dilations"):
+        if node.attributes.get(name):
+            lifted[name] = [1, *node.attributes[name]]
+    if node.attributes.get("pads"):
+        begin, end = node.attributes["pads"]
+        lifted["pads"] = [0, begin, 0, end]
+    return lifted
+
+
+def _along_one_axis(convolution: Convolution, x: np.ndarray) -> np.ndarray:
+    """A signal is an image of one row."""
+    return np.asarray(convolution(x[:, :, None]))[:, :, 0]
 
 
 @dataclass
