@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from make_standin import Layout, write_standin
+from make_standin import Layout, standin_model, write_standin
 
 from numpyvgg import (
+    VGG,
     ArgumentError,
     InternalError,
     ModelFormatError,
@@ -89,7 +90,7 @@ MANY = {
 
 @pytest.mark.parametrize("name", MANY)
 def test_reading_takes_no_object_for_each_field(name, monkeypatch):
-    """The limit on structure is an eightieth of what it is, and so are the files."""
+    """The limit on structure is a fiftieth of what it is, and so are the files."""
     graph, reason = MANY[name]
     wire_bytes = onnx_file(graph)
     if name == "graphs that merge":
@@ -586,6 +587,21 @@ def test_the_command_line_prints_hostile_files_without_control_characters(name):
     assert run.returncode in (0, 2)
     assert len(run.stderr.splitlines()) == (run.returncode == 2)
     assert all(line.isprintable() for line in (run.stdout + run.stderr).splitlines())
+
+
+@pytest.mark.parametrize("version", [0, -1, -(2**63)])
+def test_operator_sets_are_counted_from_1(version):
+    data = integer_field(1, 8) + bytes_field(7, b"") + bytes_field(8, integer_field(2, version))
+    with pytest.raises(ModelFormatError, match=f"version {version} of the standard operator set"):
+        read_onnx(data)
+
+
+def test_an_operator_of_another_domain_is_not_taken_for_onnxs_own():
+    model = standin_model(Layout())
+    model.graph.node[4].domain = "elsewhere"
+    model.opset_import.add(domain="elsewhere", version=1)
+    with pytest.raises(UnsupportedModelError, match="the operator is not available"):
+        VGG.from_onnx(model)
 
 
 def test_a_type_that_is_not_there_is_named():

@@ -248,6 +248,8 @@ def _read_model(source: Source, files: ExternalFiles | None) -> OnnxModel:
     imports = {_domain(m.text(1)): m.integer(2) for m in model.messages(8, "opset_import")}
     if "" not in imports:
         model.fail("no version of the standard operator set is named (opset_import); the file may be cut off")
+    if imports[""] < 1:
+        model.fail(f"version {imports['']} of the standard operator set (opset_import); the first is 1")
     if graph.has(15):
         raise UnsupportedModelError(f"{source.name}: in ModelProto.graph: sparse initializers cannot be read")
     graph.charge(_NODE * (graph.count(1) + graph.count(5)))

@@ -39,11 +39,12 @@ VARINT, FIXED64, LENGTH, GROUP, END_GROUP, FIXED32 = range(6)
 _KINDS = ("a varint", "8 bytes", "a length and bytes", "a group", "the end of a group", "4 bytes")
 _U64 = (1 << 64) - 1
 
-#: Memory that may be made of a file's structure, in bytes: of all names, messages and numbers outside of tensors. The
-#: largest networks that people exchange, of tens of thousands of nodes, stay below it.
-LARGEST_STRUCTURE = 160_000_000
+#: Memory that may be made of a file's structure, in bytes: of all names, messages and numbers outside of tensors. It is
+#: what safetensors allows its header, and enough for some 35,000 nodes; the largest networks that people exchange have
+#: about ten thousand.
+LARGEST_STRUCTURE = 100_000_000
 #: What one of them takes in Python, roughly and rather too much
-_MESSAGE, _TEXT, _NUMBER = 400, 80, 40
+_MESSAGE, _TEXT, _NUMBER = 400, 80, 60
 #: Runs of fields that one message may have: writers put a repeated field's values one after another
 _MOST_RUNS = 10_000
 #: After so many fields of a run, the next ones are looked at together

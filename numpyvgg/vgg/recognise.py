@@ -64,7 +64,7 @@ class _Recogniser:
     def __init__(self, model: OnnxModel):
         self.model = model
         for node in model.nodes:  # whatever is read of a node below has the type that its operator gives it
-            if not node.domain and find(node.op_type, model.opset):
+            if find(node.op_type, model.opset):
                 bind(node, model)
         self.graph = Graph(model)
         self.layers: list[Layer] = []
