@@ -36,11 +36,14 @@ class Value:
         How far the runtime's own value may then be from `exact`.
     size : float
         How large an error must be to matter; see `_size`.
+    origin : tuple, optional
+        Of a convolution that is not exposed, node and inputs: a Winograd kernel may hide behind the ReLU that follows.
     """
 
     exact: np.ndarray
     spread: Bound | None = None
     size: float = 0.0
+    origin: tuple[Node, list[Input]] | None = None
 
 
 #: What a node reads: a tensor, what is fixed in the file, or nothing where it leaves an input out.
@@ -132,14 +135,18 @@ def judge(
         bound, terms, roundings = _bound(model, node, inputs, exact, precision, folded)
         size = _size(node, inputs, exact, terms, roundings)
     if theirs is None:
-        return Judgement("not exposed", roundings=roundings), Value(exact, bound, size)
+        origin = (node, inputs) if node.op_type == "Conv" else None
+        return Judgement("not exposed", roundings=roundings), Value(exact, bound, size, origin)
     if theirs.shape != exact.shape:
         hint = f"its shape is {list(theirs.shape)}, not {list(exact.shape)}"
         verdict = Judgement("wrong", np.inf, np.inf, exact.size, exact.size, roundings=roundings, hint=hint)
         return verdict, Value(exact)
     judgement = _compare(theirs, exact, bound, roundings, precision)
+    hidden = inputs[0].origin if isinstance(inputs[0], Value) else None
     if node.op_type == "Conv" and terms is not None:
         judgement = _look_for_winograd(judgement, node, inputs, theirs, exact, terms, precision)
+    elif node.op_type == "Relu" and hidden is not None and bound is not None and judgement.failed:
+        judgement = _look_for_winograd(judgement, *hidden, theirs, exact, bound.worst, precision)
     if not judgement.explained and node.op_type in _PRODUCTS and bound is not None and np.isfinite(theirs).all():
         judgement = replace(judgement, hint=_reduced_precision(model, node, unrounded, theirs, bound))
     subnormal = 4 * (roundings + 1) * float(np.finfo(np.float32).tiny)  # where zero is right, too
@@ -328,15 +335,11 @@ def _look_for_winograd(
     assert weight is not None
     pads = winograd_pads(node, x)
     error = _error(theirs, exact, np.dtype(np.float32))
-    if pads is None or not np.isfinite(error).all():
+    if pads is None or not np.isfinite(error).all() or not np.isfinite(x).all():
         return judgement
-    tile = winograd.tile_size(error, terms)
-    if tile is None:
-        return judgement
-    if not judgement.explained:
-        own = winograd.bound(x, weight, bias[0] if bias else None, pads, tile)
-        if float(_ratio(error, own.probable).max()) <= 1:
-            judgement = replace(judgement, verdict="Winograd")
+    tile = winograd.tile_size(error, terms) or 0
+    if judgement.failed and (like := winograd.excuse(error, x, weight, bias[0] if bias else None, pads)):
+        judgement, tile = replace(judgement, verdict="Winograd"), tile or like
     return replace(judgement, tile=tile)
 
 

@@ -15,10 +15,16 @@ and n = C + 4a + 9 roundings on a path: along each of two axes a for the input's
 the output's and 4 for the weights' (3, and one for constants like 1/6), then the product, C - 1 additions and the
 bias. Barabasz et al. 2020 derive such bounds with matrix norms; element by element they are smaller and as cheap.
 
-T is up to 250 times the convolution's for m = 4, and more for 6: such a bound alone would also excuse a kernel that
-computes in bfloat16. Hence the second condition. Rows of A^T differ in size (1 1 1 1 1 0 to 0 1 -1 8 -8 1 for m = 4),
+**Excusing.** T is up to 250 times the convolution's for m = 4, and more for 6: such a bound alone would also excuse a
+plain kernel that forgot a bias, or a Winograd kernel whose products have 11 bits. Hence a second condition. The kernel
+is run in float32 on a few tiles of the very input and filters, which gives the root mean square of error / T that
+float32 makes here (`usual_error`). A runtime's must be no more than `FREEDOM` times as large, in every output channel:
+a forgotten bias is constant where T is not, and 11 bits are off by 2^13.
+
+**Naming** is another matter, and decides nothing. Rows of A^T differ in size (1 1 1 1 1 0 to 0 1 -1 8 -8 1 for m = 4),
 so an output's error depends on where in its tile it lies: errors of a Winograd kernel repeat every m pixels, those of
-other kernels, whatever their precision, do not. `tile_size` looks for that.
+other kernels, whatever their precision, do not. `tile_size` looks for that. On photographs, and with points other than
+those below, the pattern may be too faint to say.
 
 Sources
 -------
@@ -31,11 +37,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from .bounds import Bound, sum_bound
+from .bounds import Bound, largest_factor, sum_bound
 
-#: Tile size m -> the points at which polynomials are evaluated; infinity is the last one everywhere. F(2 x 2, 3 x 3) is
-#: not among them: its transforms hold only 0, 1 and 1/2, and its errors are no larger than those of a plain sum.
-POINTS = {4: (0, 1, -1, 2, -2), 6: (0, 1, -1, 2, -2, 0.5, -0.5)}
+#: Tile size m -> the points at which polynomials are evaluated; infinity is the last one everywhere.
+POINTS = {2: (0, 1, -1), 4: (0, 1, -1, 2, -2), 6: (0, 1, -1, 2, -2, 0.5, -0.5)}
+#: Tile sizes whose pattern is strong enough to be named: the transforms of F(2 x 2, 3 x 3) hold only 0, 1 and 1/2.
+NAMED = (4, 6)
+#: How many times `usual_error` a kernel of other points, another order or scaling may be off: two bits. Those of ncnn,
+#: MNN and OpenCV differ by less; a kernel that computes in 21 bits or fewer, by more.
+FREEDOM = 4.0
+_SAMPLED_TILES, _SAMPLED_FILTERS = 32, 64
 
 
 def transforms(m: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -53,6 +64,59 @@ def transforms(m: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return vandermonde(m).T, vandermonde(3), np.linalg.inv(vandermonde(a)).T
 
 
+def _tiles(x: np.ndarray, pads: list[int], m: int) -> np.ndarray:
+    """The input's overlapping tiles, beginning at the first output.  [N, C, rows, columns, a, a]"""
+    height, width = x.shape[2:]
+    rows, columns = -(-(height + pads[0] + pads[2] - 2) // m), -(-(width + pads[1] + pads[3] - 2) // m)
+    after_h, after_w = rows * m + 2 - height - pads[0], columns * m + 2 - width - pads[1]
+    padded = np.pad(x, ((0, 0), (0, 0), (pads[0], after_h), (pads[1], after_w)))
+    return np.lib.stride_tricks.sliding_window_view(padded, (m + 2, m + 2), axis=(2, 3))[:, :, ::m, ::m]
+
+
+def _convolve(d: np.ndarray, weight: np.ndarray, matrices: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
+    """Tiles [tiles, C, a, a] by filters [M, C, 3, 3].  [tiles, M, m, m]"""
+    at, g, bt = matrices
+    products = (bt @ d @ bt.T).transpose(2, 3, 0, 1) @ (g @ weight @ g.T).transpose(2, 3, 1, 0)  # [a, a, tiles, M]
+    return at @ products.transpose(2, 3, 0, 1) @ at.T
+
+
+def usual_error(x: np.ndarray, weight: np.ndarray, pads: list[int], m: int) -> float:
+    """The root mean square of error / T that the kernel makes in float32, on some tiles and filters drawn at random."""
+    rng, a, channels = np.random.default_rng(0), m + 2, x.shape[1]
+    tiles = _tiles(x, pads, m).transpose(0, 2, 3, 1, 4, 5)  # [N, rows, columns, C, a, a]
+    drawn = [rng.integers(0, size, _SAMPLED_TILES) for size in tiles.shape[:3]]
+    d, weight = tiles[tuple(drawn)].reshape(-1, channels, a, a), rng.permutation(weight)[:_SAMPLED_FILTERS]
+    at, g, bt = transforms(m)
+    low = (at.astype(np.float32), g.astype(np.float32), bt.astype(np.float32))
+    single = _convolve(d.astype(np.float32), weight.astype(np.float32), low)
+    d, weight = d.astype(np.float64), weight.astype(np.float64)
+    double = _convolve(d, weight, (at, g, bt))
+    terms = _convolve(np.abs(d), np.abs(weight), (np.abs(at), np.abs(g), np.abs(bt)))
+    relative = np.abs(single - double)[terms > 0] / terms[terms > 0]
+    return float(np.sqrt(np.mean(np.square(relative)))) if relative.size else 0.0
+
+
+def excuse(error: np.ndarray, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, pads: list[int]) -> int:
+    """The smallest m whose kernel in float32 makes such errors; 0 where none does.
+
+    Parameters
+    ----------
+    error : ndarray [N, M, H, W]
+        Absolute, of the convolution or of a ReLU that is fused into it.
+    x, weight, bias, pads
+        As for `bound`.
+    """
+    for m in POINTS:
+        own = bound(x, weight, bias, pads, m)
+        if own.probable.shape != error.shape or not np.all(error <= own.probable):
+            continue
+        # own.probable is a multiple of T but for the underflow term, which is nothing beside errors that matter.
+        share = np.sqrt(np.mean(np.square(error / own.probable), axis=(0, 2, 3)))  # [M]
+        if np.all(share <= FREEDOM * usual_error(x, weight, pads, m) / probable_factor(x, weight, error.size, m)):
+            return m
+    return 0
+
+
 def bound(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, pads: list[int], m: int) -> Bound:
     """The bounds of a 3x3 convolution with stride 1 by F(m x m, 3 x 3), tiles beginning at the first output.
 
@@ -67,21 +131,23 @@ def bound(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, pads: list
     at, g, bt = (np.abs(matrix).astype(np.float32) for matrix in transforms(m))
     a, (n, channels, height, width) = m + 2, x.shape
     out_h, out_w = height + pads[0] + pads[2] - 2, width + pads[1] + pads[3] - 2
-    rows, columns = -(-out_h // m), -(-out_w // m)
-    after_h, after_w = rows * m + 2 - height - pads[0], columns * m + 2 - width - pads[1]
-    padded = np.pad(np.abs(x), ((0, 0), (0, 0), (pads[0], after_h), (pads[1], after_w)))
-    tiles = np.lib.stride_tricks.sliding_window_view(padded, (a, a), axis=(2, 3))[:, :, ::m, ::m]
-
-    d = bt @ tiles.transpose(0, 2, 3, 1, 4, 5).reshape(-1, channels, a, a) @ bt.T  # [tiles, C, a, a]
-    u = g @ np.abs(weight) @ g.T  # [M, C, a, a]
-    products = d.transpose(2, 3, 0, 1) @ u.transpose(2, 3, 1, 0)  # [a, a, tiles, M]
-    y = at @ products.transpose(2, 3, 0, 1) @ at.T  # [tiles, M, m, m]
+    tiles = _tiles(np.abs(x), pads, m)
+    rows, columns = tiles.shape[2:4]
+    d = tiles.transpose(0, 2, 3, 1, 4, 5).reshape(-1, channels, a, a)
+    y = _convolve(d, np.abs(weight), (at, g, bt))
     y = y.reshape(n, rows, columns, -1, m, m).transpose(0, 3, 1, 4, 2, 5).reshape(n, -1, rows * m, columns * m)
     magnitude = y[:, :, :out_h, :out_w]
     if bias is not None:
         magnitude = magnitude + np.abs(bias).reshape(-1, 1, 1)
-    largest = max(1.0, float(padded.max()), float(np.abs(weight).max()))
+    largest = largest_factor([np.abs(x), np.abs(weight)], np.dtype(np.float32))
     return sum_bound(magnitude, channels + 4 * a + 9, x.dtype, largest, paths=channels * 9 * a**4)
+
+
+def probable_factor(x: np.ndarray, weight: np.ndarray, elements: int, m: int) -> float:
+    """What `bound` multiplies T with, for chance."""
+    channels, a, one = x.shape[1], m + 2, np.ones(1)
+    paths = channels * 9 * a**4 * elements
+    return float(sum_bound(one, channels + 4 * a + 9, x.dtype, 1.0, paths=paths).probable[0])
 
 
 def tile_size(error: np.ndarray, magnitude: np.ndarray) -> int | None:
@@ -95,7 +161,7 @@ def tile_size(error: np.ndarray, magnitude: np.ndarray) -> int | None:
     """
     relative = np.divide(error, magnitude, out=np.zeros_like(error), where=magnitude > 0)
     power = np.square(relative).mean(axis=(0, 1))  # [H, W]
-    likeness = {m: _likeness(power, m) for m in POINTS}
+    likeness = {m: _likeness(power, m) for m in NAMED}
     best = max(likeness, key=lambda m: likeness[m])
     return best if likeness[best] > 0.8 else None
 
