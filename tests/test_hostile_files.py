@@ -380,6 +380,16 @@ def test_a_file_that_cannot_be_mapped_is_read(tmp_path, monkeypatch):
     assert all(np.array_equal(model.initializers[name], expected.initializers[name]) for name in expected.initializers)
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/smaps"), reason="only Linux tells which pages of a file are mapped")
+def test_an_opened_network_holds_no_pages_of_its_file(tmp_path):
+    path = write_standin(tmp_path / "net.onnx", Layout())
+    model = read_onnx(path)
+    lines = iter(Path("/proc/self/smaps").read_text().splitlines())
+    resident = [next(line for line in lines if line.startswith("Rss:")) for line in lines if str(path) in line]
+    assert [line.split()[1] for line in resident] == ["0"]
+    assert model.initializers["fc6_W"].any()
+
+
 def test_no_file_is_left_open(tmp_path):
     (tmp_path / "folder").mkdir()
     before = os.listdir("/dev/fd")

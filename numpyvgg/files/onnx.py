@@ -225,7 +225,12 @@ def read_onnx(model: str | os.PathLike[str] | bytes | SerializableModel) -> Onnx
     """
     if isinstance(model, str | os.PathLike):
         with reported_as_ours(os.fspath(model)):
-            return _read_model(Source.open(model), ExternalFiles(model))
+            source = Source.open(model)
+            read = _read_model(source, ExternalFiles(model))
+            source.give_back(
+                0, len(source)
+            )  # where the walk has stepped on it, the system has mapped more than is read
+            return read
     if isinstance(model, bytes | bytearray | memoryview):
         source = Source("<bytes>", bytes(model))
     elif hasattr(model, "SerializeToString"):
