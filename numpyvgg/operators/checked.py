@@ -11,7 +11,7 @@ import inspect
 import math
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +33,9 @@ _MOST_NUMBERS = 2 * MOST_AXES
 def default_max_bytes() -> int:
     """Half of the memory that this process may use: a result is made from something that is in memory too."""
     return memory_limit() // 2
+
+
+_signature = cache(inspect.signature)  # of each function once: a network calls few functions many times
 
 
 class Facts(NamedTuple):
@@ -69,17 +72,17 @@ class Operator:
         self._max_bytes = default_max_bytes() if max_bytes is None else max_bytes
         self._row = SIGNATURES[node.op_type]
         attributes = {key: value for key, value in node.attributes.items() if key != "consumed_inputs"}
-        parameters = inspect.signature(function).parameters
         self._check_node(function, attributes)
-        if "output_count" in parameters:
+        if "output_count" in _signature(function).parameters:
             attributes["output_count"] = len(node.outputs)
         self._function = partial(function, **attributes)
         self._rule = partial(shapes.rule(node.op_type), **attributes)
         self._slots = [self._row.slot(self._row.inputs, i) for i in range(len(node.inputs))]
+        self._decides = [slot.decides_shape for slot in self._slots]
         self._checked: Any = None  # what was found right the last time
 
     def _check_node(self, function: Callable[..., Any], attributes: dict[str, Any]) -> None:
-        node, signature = self._node, inspect.signature(function)
+        node, signature = self._node, _signature(function)
         count = {"output_count": 1} if "output_count" in signature.parameters else {}
         try:
             signature.bind(*[None] * len(node.inputs), **attributes, **count)
@@ -192,10 +195,10 @@ class Operator:
 
     def check(self, *arrays: np.ndarray | None) -> None:
         """Whether the operator can be run on these arrays; raises as `infer` does."""
-        seen = tuple(
-            None if array is None else (array.shape, array.dtype, array.tobytes() if slot.decides_shape else b"")
-            for slot, array in zip(self._slots, arrays, strict=False)
-        )
+        seen = [
+            None if array is None else (array.shape, array.dtype, array.tobytes() if decides else b"")
+            for array, decides in zip(arrays, self._decides, strict=False)
+        ]
         if seen != self._checked:
             self.infer([None if array is None else Facts(_name(array), array.shape, array) for array in arrays])
             self._checked = seen
