@@ -630,7 +630,7 @@ def test_the_contents_of_a_file_are_a_photograph_too(kind):
         (".", "this is a folder, not a file"),
         ("nul\0.jpg", "null"),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__ if not isinstance(value, str | bytes) else str(value),
 )
 def test_what_is_no_photograph_is_one_clear_error(source, reason):
     with pytest.raises(ImageError, match=reason) as caught:

@@ -65,7 +65,7 @@ def test_a_user_without_a_home_gets_answers_and_is_told_where_nothing_can_be_kep
         raise RuntimeError("could not determine the home directory")
 
     monkeypatch.delenv("NUMPYVGG_CACHE", raising=False)
-    monkeypatch.setattr(cache.platformdirs, "user_cache_dir", nobody)
+    monkeypatch.setattr("platformdirs.user_cache_dir", nobody)
     assert len(numpyvgg.predict(PORTRAIT).answers) == 2
     assert cli.main(["models"]) == 0
     assert cli.main(["predict", str(PORTRAIT)]) == 0
