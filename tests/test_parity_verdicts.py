@@ -16,6 +16,7 @@ from numpyvgg import layers, read_onnx
 from numpyvgg.cli import main
 from numpyvgg.errors import ArgumentError
 from numpyvgg.parity import assert_parity, compare
+from numpyvgg.parity.precision import round_to
 from numpyvgg.parity.runtimes import open_runtime
 from numpyvgg.parity.spread import student
 
@@ -246,3 +247,48 @@ def test_relu_and_pooling_may_flush_to_zero_and_do_nothing_else(tmp_path):
         assert_parity(path, x, np.zeros_like)
         assert not compare(path, x, lambda x: 2 * x).explained
         assert not compare(path, x + 1, np.zeros_like).explained
+
+
+# ---------------------------------------------------------------------- usual errors
+
+
+def fully_connected(tmp_path, terms=8192, outputs=64):
+    """A sum so long that bfloat16 is within the worst case, and rectified inputs as they are in VGG."""
+    rng = np.random.default_rng(3)
+    x = np.maximum(rng.standard_normal((1, terms)), 0).astype(np.float32)
+    weight = (rng.standard_normal((outputs, terms)) * math.sqrt(2 / terms)).astype(np.float32)
+    bias = (0.1 * rng.standard_normal(outputs)).astype(np.float32)
+    node = helper.make_node("Gemm", ["x", "w", "b"], ["y"], name="fc", transB=1)
+    return chain(tmp_path, [node], {"w": weight, "b": bias}, x.shape), x, weight, bias
+
+
+@pytest.mark.parametrize("bits", [8, 11, 14, 16])
+@pytest.mark.parametrize("rounded", ["weights", "both"])
+def test_short_factors_that_the_bound_would_pass_are_told_from_float32(tmp_path, bits, rounded):
+    path, x, weight, bias = fully_connected(tmp_path)
+    short = round_to(x, bits) if rounded == "both" else x
+    y = (short @ round_to(weight, bits).T + bias).astype(np.float32)
+    parity = compare(path, x, lambda x: y)
+    assert parity.verdict == "not explained"
+    assert parity.layers[0].worst < 1  # no theorem speaks against it
+
+
+@pytest.mark.parametrize("order", ["loop", "backwards", "BLAS", "onnxruntime"])
+def test_float32_in_any_order_is_usual(tmp_path, order):
+    path, x, weight, bias = fully_connected(tmp_path)
+    kernels = {
+        "loop": lambda x: np.add.accumulate(x * weight, axis=1)[None, :, -1] + bias,
+        "backwards": lambda x: np.add.accumulate((x * weight)[:, ::-1], axis=1)[None, :, -1] + bias,
+        "BLAS": lambda x: x @ weight.T + bias,
+        "onnxruntime": onnxruntime_on(path, x),
+    }
+    parity = assert_parity(path, x, kernels[order])
+    assert 0 < parity.layers[0].judgement.usual < 1
+
+
+def test_a_scale_of_a_hundred_thousandth_is_not_usual(tmp_path):
+    x, weight = conv_case(64, 16, 28)
+    path = conv_net(tmp_path, weight, size=(28, 28))
+    run = onnxruntime_on(path, x)
+    assert_parity(path, x, run)
+    assert compare(path, x, lambda x: run(x)["y"] * np.float32(1 + 1e-5)).verdict == "not explained"

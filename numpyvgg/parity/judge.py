@@ -12,6 +12,7 @@ from . import winograd
 from .bounds import Bound, largest_factor, softmax_bound, sum_bound
 from .operations import Operation, forward, magnitude, operation, softmax_axes, winograd_pads
 from .precision import PRECISIONS, Precision, round_to
+from .sums import usual_share
 
 #: Verdicts that need no further explanation.
 EXPLAINED = ("exact", "rounding", "Winograd", "end to end", "not exposed")
@@ -59,9 +60,10 @@ class Judgement:
     verdict : str
         ``exact``: equal, as it must be. ``rounding``: within the probable bound. ``Winograd``: its errors show a
         Winograd kernel's pattern and are within that kernel's bound; `tile` says which. ``worst case``: beyond the
-        probable bound, within the worst case. ``wrong``: rounding in this precision cannot do this. ``cannot tell``:
-        within a bound that is as large as what it judges. ``end to end``: the same, but the error is no larger than
-        that of passes of our own (`spread`); ``beyond the spread``: it is larger. ``not exposed``: nothing to compare.
+        probable bound, within the worst case. ``wrong``: rounding in this precision cannot do this. ``unusual``: within
+        the bound, but larger than float32's errors are (`sums`). ``cannot tell``: within a bound that is as large as
+        what it judges. ``end to end``: the same, but the error is no larger than that of passes of our own (`spread`);
+        ``beyond the spread``: it is larger. ``not exposed``: nothing to compare.
     worst, probable : float
         The largest |error| / bound.
     beyond : int
@@ -77,6 +79,8 @@ class Judgement:
         n, of which the bounds are made; 0 where the output must be exact.
     tile : int
         m where the errors show the pattern of Winograd F(m x m, 3 x 3), whether or not the plain bound holds; else 0.
+    usual : float
+        The errors' size at sampled outputs, as a share of what `sums` allows; 0 where it was not looked at.
     drift, limit : float
         Where no bound could decide: the error end to end as a multiple of that of our own passes, and the largest that
         chance explains (`spread`).
@@ -95,6 +99,7 @@ class Judgement:
     ulps: float = 0.0
     roundings: int = 0
     tile: int = 0
+    usual: float = 0.0
     drift: float = 0.0
     limit: float = 0.0
     hint: str = field(default="", compare=False)
@@ -142,6 +147,7 @@ def judge(
         verdict = Judgement("wrong", np.inf, np.inf, exact.size, exact.size, roundings=roundings, hint=hint)
         return verdict, Value(exact)
     judgement = _compare(theirs, exact, bound, roundings, precision)
+    judgement = _look_at_sums(judgement, node, inputs, _error(theirs, exact, np.dtype(np.float32)), precision)
     hidden = inputs[0].origin if isinstance(inputs[0], Value) else None
     if node.op_type == "Conv" and terms is not None:
         judgement = _look_for_winograd(judgement, node, inputs, theirs, exact, terms, precision)
@@ -318,6 +324,22 @@ def _ratio(error: np.ndarray, bound: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(error == 0, 0.0, error / bound)
     return np.where(np.isnan(ratio), np.inf, ratio)
+
+
+def _look_at_sums(
+    judgement: Judgement, node: Node, inputs: list[Input], error: np.ndarray, precision: Precision
+) -> Judgement:
+    """Whether errors within the bound are as small as float32's usually are (`sums`)."""
+    plain = node.op_type == "Gemm" and {node.attributes.get(key, 1.0) for key in ("alpha", "beta")} == {1.0}
+    plain = plain or (node.op_type == "Conv" and node.attributes.get("group", 1) == 1 and error.ndim == 4)
+    hidden = any(isinstance(array, Value) and array.spread for array in inputs)
+    if not plain or hidden or precision.name != "float32" or not judgement.explained or not np.isfinite(error).all():
+        return judgement
+    x, weight, *bias = (_as(array, np.float64) for array in inputs[:3])
+    assert x is not None
+    assert weight is not None
+    share = usual_share(node, error, x, weight, bias[0] if bias else None)
+    return replace(judgement, verdict="unusual" if share > 1 else judgement.verdict, usual=share)
 
 
 def _look_for_winograd(

@@ -15,7 +15,7 @@ _HEADER = ["layer", "operator", "roundings", "worst case", "probable", "theirs",
 _GREEN, _YELLOW, _RED, _RESET = "\033[32m", "\033[33m", "\033[31m", "\033[0m"
 _SEVERITY = (
     *("not exposed", "exact", "rounding", "Winograd", "end to end"),
-    *("cannot tell", "worst case", "beyond the spread", "wrong"),
+    *("cannot tell", "unusual", "worst case", "beyond the spread", "wrong"),
 )
 
 
@@ -99,10 +99,11 @@ class LayerParity:
         words = {
             "exact": "exact",
             "rounding": "rounding" + (f", {tile} pattern" if self.judgement.tile else ""),
-            "Winograd": f"not by the order of the sum, but within {tile}'s bound",
+            "Winograd": f"not a plain sum's errors, but {tile}'s in float32",
             "end to end": f"end to end: {self.judgement.drift:.2g} times float32's own spread, of {limit}",
             "cannot tell": "CANNOT TELL: the bound is larger than what it judges",
             "beyond the spread": f"NOT EXPLAINED: {self.judgement.drift:.2g} times float32's own spread, of {limit}",
+            "unusual": f"NOT EXPLAINED: within the bound, but {self.judgement.usual:.2g} times float32's usual errors",
             "worst case": "NOT EXPLAINED: beyond chance, within the worst case",
             "wrong": "NOT EXPLAINED",
             "not exposed": "not exposed by the runtime",
@@ -249,6 +250,7 @@ def _record(layer: LayerParity) -> dict[str, Any]:
         "roundings": j.roundings,
         "worst": _finite(layer.worst),
         "probable": _finite(layer.probable),
+        "usual": _finite(layer.judgement.usual),
         "drift_in_spreads": _finite(j.drift or None),
         "beyond": layer.beyond,
         "elements": layer.elements,

@@ -106,15 +106,21 @@ def excuse(error: np.ndarray, x: np.ndarray, weight: np.ndarray, bias: np.ndarra
     x, weight, bias, pads
         As for `bound`.
     """
-    for m in POINTS:
-        own = bound(x, weight, bias, pads, m)
-        if own.probable.shape != error.shape or not np.all(error <= own.probable):
-            continue
-        # own.probable is a multiple of T but for the underflow term, which is nothing beside errors that matter.
-        share = np.sqrt(np.mean(np.square(error / own.probable), axis=(0, 2, 3)))  # [M]
-        if np.all(share <= FREEDOM * usual_error(x, weight, pads, m) / probable_factor(x, weight, error.size, m)):
-            return m
-    return 0
+    with np.errstate(over="ignore", invalid="ignore"):  # numbers near the largest excuse nothing
+        return next((m for m in POINTS if _is_usual(m, error, x, weight, bias, pads)), 0)
+
+
+def _is_usual(
+    m: int, error: np.ndarray, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, pads: list[int]
+) -> bool:
+    """Whether F(m x m, 3 x 3) in float32 makes such errors."""
+    own = bound(x, weight, bias, pads, m)
+    if own.probable.shape != error.shape or not np.all(error <= own.probable):
+        return False
+    # own.probable is a multiple of T but for the underflow term, which is nothing beside errors that matter.
+    share = np.sqrt(np.mean(np.square(error / own.probable), axis=(0, 2, 3)))  # [M]
+    factor = probable_factor(x, weight, error.size, m)
+    return bool(np.all(share <= FREEDOM * usual_error(x, weight, pads, m) / factor))
 
 
 def bound(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, pads: list[int], m: int) -> Bound:
