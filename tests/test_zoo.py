@@ -487,7 +487,8 @@ def test_a_file_put_into_the_cache_folder_is_verified_when_it_is_used(published)
         (["--all", NAME], "--all"),
         ([NAME, "--no-verify"], "--no-verify goes with --from"),
         (["--all", "--from", "x"], "one network at a time"),
-        ([NAME, "--from", "missing.onnx"], "No such file"),
+        ([NAME, "--from", "missing.onnx"], "missing.onnx: No such file or directory\n"),
+        (["age-small"], "age-small is bundled with this package: there is nothing to fetch"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_exit_code_2(arguments, says, published, capsys):

@@ -355,8 +355,10 @@ def published(name: str) -> Published:
     Raises
     ------
     ArgumentError
-        There is none of that name.
+        There is none of that name, or it is bundled.
     """
+    if name in BUNDLED:
+        raise ArgumentError(f"{name} is bundled with this package: there is nothing to fetch")
     if name not in PUBLISHED:
         raise ArgumentError(f"no network is called {name!r}; there are {', '.join(NETWORKS)}, and paths of files")
     return PUBLISHED[name]

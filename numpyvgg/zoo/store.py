@@ -151,7 +151,7 @@ def require(names: list[str]) -> None:
         commands = ["numpyvgg fetch " + " ".join(served)] if (served := [n.name for n in missing if n.sources]) else []
         commands += [f"numpyvgg fetch {network.name} --from FILE" for network in missing if not network.sources]
         verb, how = "is" if len(missing) == 1 else "are", "`, `".join(commands)
-        raise FetchError(f"{sizes} {verb} not in {cache_folder()}: fetch with `{how}`, or give --model PATH")
+        raise FetchError(f"{sizes} {verb} not in {cache_folder()}: fetch with `{how}`, or give the path of its file")
 
 
 def adopt(name: str, path: str | os.PathLike[str], verify: bool = True) -> Path:
@@ -177,6 +177,10 @@ def adopt(name: str, path: str | os.PathLike[str], verify: bool = True) -> Path:
         The file cannot be read or copied, or has another hash.
     """
     network, source = published(name), Path(path)
+    try:
+        os.close(open_plain(source))
+    except OSError as error:
+        raise FetchError(f"{source}: {error.strerror or error}") from None
     digest = hashlib.sha256()
     try:
         if os.path.realpath(source) == os.path.realpath(network.path):
