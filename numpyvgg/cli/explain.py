@@ -70,7 +70,8 @@ def _networks(args: argparse.Namespace) -> list[Estimator]:
     ]
     for network in networks:
         if not isinstance(network.network, VGG):
-            raise UnsupportedModelError(f"{network.name}: only VGG networks can be explained; {network.notes[0]}")
+            reasons = network.notes[:1]  # none of a network that is known to be no VGG
+            raise UnsupportedModelError("; ".join((f"{network.name}: only VGG networks can be explained", *reasons)))
     return networks
 
 
