@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "else small: the two bundled ones",
     )
     preparing.add_arguments(parser)
-    parser.add_argument("--top", metavar="N", type=int, default=0, help="show the N most probable classes, and a chart")
+    parser.add_argument("--top", metavar="N", type=int, help="show the N most probable classes, and a chart")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON lines: one object a photograph")
     form.add_argument("--csv", action="store_true", help="print CSV: one row for each photograph and network")
@@ -52,8 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.top < 0:
+    if args.top is not None and args.top < 1:
         raise ArgumentError(f"--top {args.top}: give a number of classes, 1 or more")
+    args.top = args.top or 0
     found = find_photographs(args.images)
     paths = found.paths
     _check_output(args, paths)
@@ -80,6 +81,9 @@ def _rule(conv: str, resumed: bool) -> str:
 def _open(args: argparse.Namespace) -> Predictor:
     """The networks; what their user should know is said on stderr."""
     models = args.model or default_models()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        predictor = Predictor(models, labels=args.labels, **preparing.said(args))
     if not args.model and models == SMALL_MODELS:
         size = human_bytes(sum(PUBLISHED[name].size for name in DEX_MODELS))
         print(
@@ -88,9 +92,6 @@ def _open(args: argparse.Namespace) -> Predictor:
             f"--model age-googlenet",
             file=sys.stderr,
         )
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
-        predictor = Predictor(models, labels=args.labels, **preparing.said(args))
     notes = [note for network in predictor.networks.values() for note in network.notes]
     for note in dict.fromkeys([*(str(warning.message) for warning in told), *notes]):
         print(printable(f"numpyvgg: {note}"), file=sys.stderr)

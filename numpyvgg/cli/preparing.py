@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from fractions import Fraction
+import math
+import os
 from typing import Any
 
 from ..zoo.labels import NAMED_LABELS
@@ -41,23 +42,33 @@ def said(args: argparse.Namespace) -> dict[str, Any]:
 
 def pixels(text: str) -> int | tuple[int, int]:
     """``256``, or ``256x224``: height and width."""
-    sides = [int(side) for side in text.lower().split("x")]
-    if len(sides) > 2:
-        raise ValueError(text)
-    return sides[0] if len(sides) == 1 else (sides[0], sides[1])
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.strip().isdecimal() for side in sides):
+        raise argparse.ArgumentTypeError(f"{text!r}: give pixels, 256, or height x width, 256x224")
+    return int(sides[0]) if len(sides) == 1 else (int(sides[0]), int(sides[1]))
 
 
 def numbers(text: str) -> tuple[float, ...]:
     """``104,117,123``, ``1/256``."""
     try:
-        return tuple(float(Fraction(number.strip())) for number in text.split(","))
-    except ZeroDivisionError:
-        raise ValueError(text) from None
+        values = tuple(map(_number, text.split(",")))
+    except (ValueError, ArithmeticError):
+        values = ()
+    if not values or not all(map(math.isfinite, values)):
+        raise argparse.ArgumentTypeError(f"{text!r}: give a number or three: 104,117,123; fractions too: 1/256")
+    return values
+
+
+def _number(text: str) -> float:
+    above, slash, below = text.partition("/")
+    return float(above) / float(below) if slash else float(above)
 
 
 def mean(text: str) -> str | tuple[float, ...]:
     """Numbers, or the path of a mean image."""
     try:
         return numbers(text)
-    except ValueError:
+    except argparse.ArgumentTypeError:
+        if not os.path.exists(text):
+            raise argparse.ArgumentTypeError(f"{text!r}: neither numbers, as 104,117,123, nor a file") from None
         return text

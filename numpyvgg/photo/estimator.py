@@ -157,6 +157,8 @@ def open_estimator(
     meaning = known.labels if known else UNKNOWN
     if labels is not None:
         meaning = labels_for(labels, network.classes, name)
+        if known and meaning.kind not in (known.labels.kind, "class"):
+            raise ArgumentError(f"labels {labels}: what {name} answers is known ({known.labels}); leave them out")
     if getattr(network, "independent", False) and meaning.kind != "class":
         raise ArgumentError(f"labels {labels}: {name} ends with sigmoids, which are no distribution over classes")
     if known and (preparation.mean or preparation.mean_file):
@@ -234,7 +236,7 @@ def prepared(
     chosen = said.pop("preparation", None)
     if chosen is not None:
         base = _named(chosen, base, known, name)
-    fields = {key: _FIELDS[key](value) for key, value in said.items()}
+    fields = {key: _FIELDS[key](key, value) for key, value in said.items()}
     if isinstance(fields.get("mean"), str):
         fields["mean_file"], fields["mean"] = fields["mean"], ()
         fields.setdefault("size", _mean_size(fields["mean_file"]))
@@ -288,32 +290,32 @@ def _mean_size(path: str) -> tuple[int, int]:
     return height, width
 
 
-def _pair(value: Any) -> tuple[int, int]:
+def _pair(name: str, value: Any) -> tuple[int, int]:
     """A size in pixels: one number, or height and width."""
     sides = (value, value) if isinstance(value, int | np.integer) else tuple(value)
     if len(sides) != 2 or not all(isinstance(side, int | np.integer) and 0 < side <= 4096 for side in sides):
-        raise ArgumentError(f"size {value!r}: give pixels, one number or height and width, from 1 to 4096")
+        raise ArgumentError(f"{name} {value!r}: give pixels, one number or height and width, from 1 to 4096")
     return int(sides[0]), int(sides[1])
 
 
-def _by_channel(value: Any) -> tuple[float, ...]:
+def _by_channel(name: str, value: Any) -> tuple[float, ...]:
     numbers = (value,) if isinstance(value, int | float | np.number) else tuple(value)
     if len(numbers) not in (0, 1, 3) or not np.isfinite(np.array(numbers, float)).all():
-        raise ArgumentError(f"{value!r}: give one number, or one for each of the three channels")
+        raise ArgumentError(f"{name} {value!r}: give one number, or one for each of the three channels")
     return tuple(map(float, numbers))
 
 
-def _mean(value: Any) -> tuple[float, ...] | str:
-    return os.fspath(value) if isinstance(value, str | os.PathLike) else _by_channel(value)
+def _mean(name: str, value: Any) -> tuple[float, ...] | str:
+    return os.fspath(value) if isinstance(value, str | os.PathLike) else _by_channel(name, value)
 
 
-def _channels(value: Any) -> str:
+def _channels(name: str, value: Any) -> str:
     if value not in CHANNELS:
-        raise ArgumentError(f"channels={value!r} does not exist; there are 'bgr' and 'rgb'")
+        raise ArgumentError(f"{name}={value!r} does not exist; there are 'bgr' and 'rgb'")
     return str(value)
 
 
-_FIELDS: dict[str, Callable[[Any], Any]] = {
+_FIELDS: dict[str, Callable[[str, Any], Any]] = {
     "size": _pair,
     "crop": _pair,
     "channels": _channels,
