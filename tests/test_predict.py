@@ -55,7 +55,7 @@ def test_a_folder_of_mixed_files_is_answered_but_for_those_that_cannot_be_read(n
     answered = [json.loads(line)["image"] for line in captured.out.splitlines()]
     assert len(answered) == len(set(answered)) == 20
     assert not set(answered) & set(unreadable)
-    *named, skipped, last = captured.err.splitlines()
+    *named, last, skipped = captured.err.splitlines()
     assert skipped == "numpyvgg: skipped 1 that are no photographs: 1 .txt files (notes.txt)"
     assert len(named) == 4
     for path in unreadable:
