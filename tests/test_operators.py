@@ -1,8 +1,12 @@
-"""Each operator is held to ONNX Runtime on two hundred cases that hypothesis draws: shapes, axes, attributes."""
+"""Each operator is held to ONNX Runtime on cases that hypothesis draws: shapes, axes, attributes.
+
+Twenty each time, other ones each time; ``NUMPYVGG_CASES=200`` draws more.
+"""
 
 from __future__ import annotations
 
 import math
+import os
 
 import numpy as np
 import onnx
@@ -16,7 +20,9 @@ from numpyvgg import InferenceSession
 from numpyvgg.operators.error_function import erf
 
 cases = settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+    max_examples=int(os.environ.get("NUMPYVGG_CASES", "20")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
 )
 QUIET = onnxruntime.SessionOptions()
 QUIET.log_severity_level, QUIET.intra_op_num_threads = 4, 1
