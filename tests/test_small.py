@@ -13,6 +13,7 @@ from PIL import Image
 
 import numpyvgg
 from numpyvgg import cli
+from numpyvgg.errors import ArgumentError
 from numpyvgg.photo.estimator import open_estimator
 from numpyvgg.photo.images import load_image
 from numpyvgg.zoo import BUNDLED
@@ -107,3 +108,12 @@ def test_predict_answers_before_anything_is_fetched_and_says_how_to_get_the_othe
     assert "numpyvgg fetch age-imdb-wiki gender-imdb-wiki" in printed.err
     assert cli.main(["predict", str(PORTRAIT), "--model", "small"]) == 0
     assert capsys.readouterr() == (printed.out, "")
+
+
+def test_one_name_is_one_network_and_no_name_is_refused(portrait):
+    alone = numpyvgg.predict(portrait, "age-small")
+    assert alone.answers == numpyvgg.predict(portrait, ["age-small"]).answers
+    assert list(alone.answers) == ["age-small"]
+    assert list(numpyvgg.Predictor(BUNDLED["age-small"].path).networks) == [str(BUNDLED["age-small"].path)]
+    with pytest.raises(ArgumentError, match="no network is named: leave models out, or name one"):
+        numpyvgg.Predictor([])

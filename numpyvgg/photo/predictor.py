@@ -83,7 +83,7 @@ class Predictor:
 
     Parameters
     ----------
-    models : sequence of names or paths, optional
+    models : name, path, or sequence of them, optional
         Of the networks to ask: names of `numpyvgg.zoo.NETWORKS`, ``small`` for both bundled ones, or files with any
         network that takes one image and gives one row of numbers. Left out: those of the paper's two for age and
         gender that have been fetched, else ``small``.
@@ -108,7 +108,7 @@ class Predictor:
     ModelFormatError, UnsupportedModelError
         A file is damaged, or holds no network that takes one image and gives one row of numbers.
     ArgumentError
-        Labels or a preparation do not fit a network.
+        Labels or a preparation do not fit a network, or `models` is empty.
 
     Examples
     --------
@@ -117,7 +117,7 @@ class Predictor:
 
     def __init__(
         self,
-        models: Sequence[str | os.PathLike[str]] | None = None,
+        models: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
         channels: str | None = None,
         labels: LabelsLike | list[LabelsLike] | None = None,
         *,
@@ -127,9 +127,13 @@ class Predictor:
         unknown = set(said) - {"size", "crop", "mean", "scale"}
         if unknown:
             raise TypeError(f"Predictor() got an unexpected keyword argument {min(unknown)!r}")
+        if isinstance(models, str | os.PathLike):
+            models = [models]
         names: list[str] = []
-        for model in models or default_models():
+        for model in default_models() if models is None else models:
             names += SMALL_MODELS if model == "small" else [os.fspath(model)]
+        if not names:
+            raise ArgumentError("no network is named: leave models out, or name one")
         require([name for name in names if name in PUBLISHED])
         given = {"preparation": preparation, "channels": channels, **said}
         meanings = one_for_each(labels, names)
@@ -246,7 +250,7 @@ def one_for_each(labels: LabelsLike | list[LabelsLike] | None, names: list[str])
 
 def predict(
     image: str | os.PathLike[str] | np.ndarray | Image.Image,
-    models: Sequence[str | os.PathLike[str]] | None = None,
+    models: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
     channels: str | None = None,
     labels: LabelsLike | list[LabelsLike] | None = None,
     **options: Any,
@@ -257,7 +261,7 @@ def predict(
     ----------
     image : path, Pillow image, or uint8 array [H, W, 3] in RGB order
         Cropped to the face.
-    models : sequence of names or paths, optional
+    models : name, path, or sequence of them, optional
         Of the networks to ask; see `Predictor`.
     channels, labels, **options
         As for `Predictor`.
