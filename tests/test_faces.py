@@ -553,13 +553,6 @@ def test_a_drawing_that_cannot_be_written_is_one_line(
     assert f"{name}: cannot be written" in line
 
 
-def test_a_pillow_without_letters_of_any_size_is_refused_with_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ImageFont, "load_default", lambda: None)  # as before Pillow 10.1, it takes no size
-    face = Face(np.zeros((224, 224, 3), np.uint8), 0, turned_square((20, 15), 10, 0), 1)
-    with pytest.raises(MissingExtraError, match=r"Pillow 10.1 or newer: pip install 'numpyvgg\[faces\]'"):
-        draw_faces(Image.new("RGB", (40, 30)), [face], ["100 years"])
-
-
 @needs_letters
 @pytest.mark.parametrize("size", [(1, 1), (40, 30), (20000, 10), (4000, 3000)], ids=str)
 def test_letters_fit_on_photographs_of_any_size(size: tuple[int, int]) -> None:

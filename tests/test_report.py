@@ -303,8 +303,8 @@ def test_the_command_writes_a_page(small_path, tmp_path, capsys):
 def test_the_command_finds_the_face_and_explains_its_crop(small_path, tmp_path, monkeypatch):
     corners = np.array([[180.0, 80.0], [300.0, 80.0], [300.0, 200.0], [180.0, 200.0]])
     found = [Face(np.full((224, 224, 3), 7, np.uint8), 0.0, corners, score=1.0)]
-    monkeypatch.setattr("numpyvgg.cli.explain.load_detector", lambda name: None)
-    monkeypatch.setattr("numpyvgg.cli.explain.align_faces", lambda photograph, detector: found)
+    monkeypatch.setattr("numpyvgg.cli.finding.load_detector", lambda name: None)
+    monkeypatch.setattr("numpyvgg.cli.finding.align_faces", lambda photograph, detector, min_size: found)
     output = tmp_path / "report.html"
     assert main(["explain", str(PORTRAIT), "--faces", "--model", str(small_path), "-o", str(output)]) == 0
     assert 'points="180.0,80.0 ' in output.read_text("utf-8")
