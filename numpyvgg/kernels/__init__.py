@@ -31,20 +31,28 @@ _LARGE = 32 << 20  # bytes; below, asking the system how much memory is left wou
 METHODS = ("im2col", "winograd", "textbook")
 
 
+def default_method() -> str:
+    """How convolutions are computed where nobody says.
+
+    By im2col, whose rounding is the smaller, if NumPy's products are a tuned BLAS's; by Winograd, with a quarter of the
+    products, if not.
+    """
+    return "im2col" if blas_is_tuned() else "winograd"
+
+
 def operations(
     conv: str | None, threads: int | None, dtype: np.dtype | str, memory: str | int | None = None
 ) -> Operations:
     """The operations set that computes convolutions by a method of `METHODS`.
 
-    Where none is named it is im2col, whose rounding is the smaller, if NumPy's products are a tuned BLAS's, and
-    Winograd, with a quarter of the products, if not. `memory` is for `memory.Budget`.
+    Where none is named it is `default_method`'s. `memory` is for `memory.Budget`.
 
     Raises
     ------
     ArgumentError
         There is no such method, number of threads, dtype or budget.
     """
-    conv = conv or ("im2col" if blas_is_tuned() else "winograd")
+    conv = conv or default_method()
     if conv not in METHODS:
         raise ArgumentError(f"conv={conv!r} does not exist; there are {', '.join(map(repr, METHODS))}")
     if str(dtype) not in ("float32", "float64"):

@@ -20,7 +20,7 @@ import numpy as np
 from ..errors import ArgumentError, UnsupportedModelError
 from ..files.caffe import CaffeModel
 from ..files.onnx import OnnxModel
-from ..kernels import blas_is_tuned
+from ..kernels import default_method
 from ..vgg.network import VGG
 from ..zoo import BUNDLED, identify, open_model
 from ..zoo.labels import UNKNOWN, Labels, labels_for
@@ -147,7 +147,7 @@ def open_estimator(
     """
     name = os.fspath(name)
     model = open_model(name)
-    conv = conv or ("im2col" if blas_is_tuned() else "winograd")
+    conv = conv or default_method()
     network, notes = _network(model, conv)
     known = identify(name, _structure(network), network.classes)
     stated, unheeded = _stated(model)
