@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from .. import layers
+from ..errors import ArgumentError
 from .error_function import erf
 
 
@@ -25,6 +26,9 @@ def PRelu_1(X: np.ndarray, slope: np.ndarray) -> np.ndarray:
 
 
 def PRelu_7(X: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    sizes = zip(slope.shape[::-1], X.shape[::-1], strict=False)
+    if slope.ndim > X.ndim or any(size not in (1, wanted) for size, wanted in sizes):
+        raise ArgumentError(f"slope {list(slope.shape)} does not broadcast to {list(X.shape)}")
     return np.where(X < 0, X * slope, X)
 
 

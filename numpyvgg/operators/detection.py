@@ -93,6 +93,8 @@ def RoiAlign_16(
     sampling_ratio: int = 0,
     spatial_scale: float = 1.0,
 ) -> np.ndarray:
+    if ((batch_indices < 0) | (batch_indices >= len(X))).any():
+        raise ArgumentError(f"batch_indices {batch_indices.tolist()[:8]} for a batch of {len(X)}")
     half_pixel = coordinate_transformation_mode == "half_pixel"
     Y = np.empty((len(rois), X.shape[1], output_height, output_width), X.dtype)
     for i, (roi, batch) in enumerate(zip(rois, batch_indices.tolist(), strict=True)):

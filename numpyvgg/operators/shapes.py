@@ -772,6 +772,9 @@ def Resize(
 ) -> Shape | None:
     if None in X:
         return None
+    for name, values in (("scales", scales), ("sizes", sizes)):
+        if values is not None and np.ndim(values) != 1:
+            refuse(f"{name} is no list of numbers, one for each axis")
     scales, sizes = (None if values is None or not len(values) else np.asarray(values) for values in (scales, sizes))
     if (scales is None) == (sizes is None):
         refuse("there have to be scales or sizes, and not both")

@@ -280,6 +280,8 @@ RANGES: dict[str, Allowed] = {
     "SpaceToDepth.mode": Allowed(words=("DCR", "CRD")),
     "Upsample.mode": Allowed(words=("nearest", "linear", "bilinear")),
     "AveragePool.pads": _NOT_NEGATIVE,
+    "Conv.pads": _NOT_NEGATIVE,
+    "ConvTranspose.pads": _NOT_NEGATIVE,
     "MaxPool.pads": _NOT_NEGATIVE,
 }
 

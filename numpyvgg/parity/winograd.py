@@ -43,8 +43,8 @@ from .bounds import Bound, largest_factor, sum_bound
 POINTS = {2: (0, 1, -1), 4: (0, 1, -1, 2, -2), 6: (0, 1, -1, 2, -2, 0.5, -0.5)}
 #: Tile sizes whose pattern is strong enough to be named: the transforms of F(2 x 2, 3 x 3) hold only 0, 1 and 1/2.
 NAMED = (4, 6)
-#: How many times `usual_error` a kernel of other points, another order or scaling may be off: two bits. Those of ncnn,
-#: MNN and OpenCV differ by less; a kernel that computes in 21 bits or fewer, by more.
+#: How many times `usual_error` a kernel of other points, another order or scaling may be off. A choice: two bits.
+#: OpenCV's kernel differs by less on the tests' inputs; one that computes in 18 bits, by more.
 FREEDOM = 4.0
 _SAMPLED_TILES, _SAMPLED_FILTERS = 32, 64
 
