@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browsing import chromium
 from make_standin import Layout, write_standin
 
 from numpyvgg.files.cache import cache_folder
@@ -49,6 +50,12 @@ def gender_path() -> Path:
 def portrait() -> np.ndarray:
     """The portrait as the networks take it: float32 [1, 3, 224, 224]."""
     return to_tensor(load_image(PORTRAIT))
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """Chromium, driven by Selenium; `browsing` has what one asks of it."""
+    yield from chromium(tmp_path_factory.mktemp("chromium"))
 
 
 def pytest_collection_modifyitems(items):
