@@ -121,6 +121,23 @@ def test_each_photograph_is_decoded_once_for_all_networks(network, vgg, photogra
     assert sorted(decoded) == photographs[:6]
 
 
+@pytest.mark.parametrize("possible", [0, 1])
+def test_where_threads_cannot_be_started_photographs_are_prepared_when_their_turn_comes(
+    possible, network, photographs, monkeypatch
+):
+    expected = [prediction.answers for prediction in Predictor([network]).many(photographs)]
+    started = []
+
+    def start(thread, start=threading.Thread.start):
+        if len(started) == possible:
+            raise RuntimeError("can't start new thread")  # what Pyodide says
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert [prediction.answers for prediction in Predictor([network]).many(photographs)] == expected
+
+
 def test_large_jpegs_are_decoded_smaller_where_that_changes_next_to_nothing(tmp_path, network):
     path = tmp_path / "large.jpg"
     Image.open(PORTRAIT).resize((2560, 2048), Image.Resampling.BICUBIC).save(path, quality=92)

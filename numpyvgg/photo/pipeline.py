@@ -3,8 +3,9 @@
     sources -> threads: decode, find faces, crop, resize -> batches -> networks -> answers in the order of the sources
 
 Threads work a few photographs ahead of the networks and no further, so memory does not depend on how many there are.
-What is wrong with a photograph stays with it: its place in the order has the error. Each photograph is decoded once,
-and prepared once for all networks that want the same.
+Where no thread can be started, each photograph is prepared when its turn comes. What is wrong with a photograph stays
+with it: its place in the order has the error. Each photograph is decoded once, and prepared once for all networks that
+want the same.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ import numpy as np
 from ..errors import ArgumentError, ImageError, NumpyVggError, reported_as_ours
 from ..kernels.threads import available_cores
 from ..zoo.preparation import Preparation
+from .ahead import Ahead, Call
 from .answers import Answer
 from .estimator import Estimator
 from .images import load_image
@@ -109,22 +111,19 @@ def answer_all(
         One for each source, in their order; after each batch of `BATCH` images.
     """
     remaining = iter(sources)
-    pending: deque[Future[_Prepared]] = deque()
-    pool = ThreadPoolExecutor(max(2, min(available_cores(), 8)), thread_name_prefix="numpyvgg-decode")
-    try:
+    pending: deque[Call[_Prepared]] = deque()
+    with Ahead(max(2, min(available_cores(), 8)), "numpyvgg-decode") as ahead:
         while True:
             batch: list[_Prepared] = []
             while sum(len(prepared.views) for prepared in batch) < BATCH and not (stop and stop.is_set()):
                 for source in islice(remaining, AHEAD - len(pending)):
-                    pending.append(pool.submit(_prepare, source, networks, find))
+                    pending.append(ahead.call(partial(_prepare, source, networks, find)))
                 if not pending:
                     break
                 batch.append(pending.popleft().result())
             if not batch:
                 return
             yield from _answer(batch, networks)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _prepare(source: Source, networks: Mapping[str, Estimator], find: FaceFinder | None) -> _Prepared:
