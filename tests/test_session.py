@@ -9,13 +9,14 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import threadpoolctl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make_standin import Layout, standin_model
 from onnx import TensorProto, helper
 
 import numpyvgg.session
-from numpyvgg import ArgumentError, InferenceSession, ModelFormatError, SessionOptions, UnsupportedModelError
+from numpyvgg import ArgumentError, InferenceSession, ModelFormatError, SessionOptions, UnsupportedModelError, operators
 
 FLOAT = TensorProto.FLOAT
 ONNXRUNTIME = tuple(map(int, onnxruntime.__version__.split(".")[:2]))
@@ -341,6 +342,26 @@ def test_shapes_that_do_not_go_together_name_the_node():
     )
     with pytest.raises(ArgumentError, match=r"Add node 'sum' cannot be run on float32\[3\], float32\[4\]"):
         InferenceSession(model).run(None, {"x": np.zeros(3, np.float32), "z": np.zeros(4, np.float32)})
+
+
+# ---------------------------------------------------------------------- threads
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_one_thread_is_one_in_numpys_own_products_too(threads, monkeypatch):
+    seen = []
+
+    def product(A, B):
+        seen.append({library["num_threads"] for library in threadpoolctl.threadpool_info()})
+        return A @ B
+
+    monkeypatch.setattr(operators, "find", lambda op_type, opset: product)
+    options = SessionOptions()
+    options.intra_op_num_threads = threads
+    model = make_model([helper.make_node("MatMul", ["a", "b"], ["y"])], [("a", [2, 2]), ("b", [2, 2])], [("y", None)])
+    with threadpoolctl.threadpool_limits(2):
+        InferenceSession(model, options).run(None, {"a": np.eye(2, dtype="f"), "b": np.eye(2, dtype="f")})
+    assert seen == [{threads}]
 
 
 # ---------------------------------------------------------------------- memory

@@ -125,9 +125,11 @@ class Graph:
         ModelFormatError
             A node on the way to it cannot be computed.
         """
+        if name in self._values:
+            return self._values[name]
         if not self.is_fixed(name):
             return None
-        waiting = [name]
+        waiting = [name] if name in self._foldable else []
         while waiting:
             tensor = waiting[-1]
             if tensor in self._values or tensor not in self._foldable:

@@ -11,7 +11,7 @@ import inspect
 import math
 import sys
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,6 +38,16 @@ def default_max_bytes() -> int:
 _signature = cache(inspect.signature)  # of each function once: a network calls few functions many times
 
 
+@lru_cache(1 << 10)  # a network has few kinds of nodes, however many nodes
+def _misfit(function: Callable[..., Any], inputs: int, attributes: tuple[str, ...]) -> str:
+    """Why a function cannot be called with so many inputs and attributes of these names; "" where it can."""
+    try:
+        _signature(function).bind(*[None] * inputs, **dict.fromkeys(attributes))
+    except TypeError as error:
+        return str(error)
+    return ""
+
+
 class Facts(NamedTuple):
     """What is known of a tensor; None is what is not known (yet)."""
 
@@ -59,6 +69,11 @@ class Operator:
     max_bytes : int, optional
         The largest result that may be made; half of the memory that there is when left out.
 
+    Attributes
+    ----------
+    reads : list of int
+        Which inputs' numbers, not just shapes, decide the shape of the result.
+
     Raises
     ------
     UnsupportedModelError
@@ -78,18 +93,14 @@ class Operator:
         self._function = partial(function, **attributes)
         self._rule = partial(shapes.rule(node.op_type), **attributes)
         self._slots = [self._row.slot(self._row.inputs, i) for i in range(len(node.inputs))]
-        self._decides = [slot.decides_shape for slot in self._slots]
+        self.reads = [i for i, slot in enumerate(self._slots) if slot.decides_shape and node.inputs[i]]
         self._checked: Any = None  # what was found right the last time
 
     def _check_node(self, function: Callable[..., Any], attributes: dict[str, Any]) -> None:
         node, signature = self._node, _signature(function)
         count = {"output_count": 1} if "output_count" in signature.parameters else {}
-        try:
-            signature.bind(*[None] * len(node.inputs), **attributes, **count)
-        except TypeError as error:
-            raise UnsupportedModelError(
-                f"{self._path}: {node} does not fit its operator set as known here: {error}"
-            ) from None
+        if misfit := _misfit(function, len(node.inputs), (*attributes, *count)):
+            raise UnsupportedModelError(f"{self._path}: {node} does not fit its operator set as known here: {misfit}")
         try:
             for key, value in attributes.items():
                 check_attribute(node.op_type, key, value, signature.parameters[key].annotation)
@@ -104,11 +115,6 @@ class Operator:
                     refuse(f"its input {self._row.slot(self._row.inputs, i).name!r} is left out")
         except ArgumentError as error:
             raise ModelFormatError(f"{self._path}: {node}: {error}") from None
-
-    @property
-    def reads(self) -> list[int]:
-        """Which inputs' numbers, not just shapes, decide the shape of the result."""
-        return [i for i, slot in enumerate(self._slots) if slot.decides_shape and self._node.inputs[i]]
 
     # ------------------------------------------------------------------ what comes out, before it does
 
@@ -195,10 +201,9 @@ class Operator:
 
     def check(self, *arrays: np.ndarray | None) -> None:
         """Whether the operator can be run on these arrays; raises as `infer` does."""
-        seen = [
-            None if array is None else (array.shape, array.dtype, array.tobytes() if decides else b"")
-            for array, decides in zip(arrays, self._decides, strict=False)
-        ]
+        seen: list[Any] = [None if array is None else (array.shape, array.dtype) for array in arrays]
+        for i in self.reads:
+            seen.append(arrays[i].tobytes())  # type: ignore[union-attr]
         if seen != self._checked:
             self.infer([None if array is None else Facts(_name(array), array.shape, array) for array in arrays])
             self._checked = seen

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, NoReturn
 
@@ -16,6 +17,7 @@ from ..errors import ArgumentError, UnsupportedModelError, reported_as_ours
 from ..files.caffe import read_model
 from ..files.onnx import ModelMetadata, OnnxModel, SerializableModel, ValueInfo
 from ..kernels import operations
+from ..kernels.threads import available_cores, one_blas_thread
 from .exceptions import as_onnxruntime
 from .options import PROVIDER, RunOptions, SessionOptions, check_options, check_providers
 from .plan import Planner, Step
@@ -100,6 +102,9 @@ class InferenceSession:
                 if value.dtype is None:
                     self._fail(f"input {value.name!r} has a type that NumPy does not have", UnsupportedModelError)
             self._planner = Planner(self._model, partial(operations, options.conv, options.threads), max_bytes)
+        # One thread means one: the kernels keep NumPy's BLAS to that, operators that call it do not.
+        one = (options.threads or available_cores()) == 1
+        self._blas_threads: AbstractContextManager[None] = one_blas_thread if one else nullcontext()
         self._profile = Profile() if options.enable_profiling else None
         self._steps: dict[tuple[frozenset[str], frozenset[str]], list[Step]] = {}
         self._lock = threading.Lock()
@@ -194,7 +199,8 @@ class InferenceSession:
                 self._fail("no output is asked for, and the graph lists none")
             steps = self._steps_for(wanted, frozenset(values).difference(value.name for value in self._model.inputs))
             given = set(values)
-            with np.errstate(all="ignore"):  # infinities and NaN are values, as they are in ONNX Runtime
+            # Infinities and NaN are values, as they are in ONNX Runtime.
+            with np.errstate(all="ignore"), self._blas_threads:
                 for step in steps:
                     self._run_step(step, values)
             if self._profile:
@@ -276,8 +282,7 @@ class InferenceSession:
         except (TypeError, ValueError) as error:
             self._fail(f"input {name!r} cannot be made of a {type(fed).__name__}: {error}")
         array = np.asarray(array)
-        dtype = "object" if array.dtype.kind in "US" else array.dtype.name
-        if dtype != expected.dtype:
+        if array.dtype != expected.dtype and (dtype := _dtype_name(array)) != expected.dtype:
             self._fail(
                 f"unexpected input data type for {name!r}: actual {type_name(dtype)}, expected "
                 f"{type_name(expected.dtype)}; convert it with .astype(np.{expected.dtype})"
@@ -289,7 +294,7 @@ class InferenceSession:
                 self._fail(
                     f"invalid dimensions for input {name!r}: index {index}: got {array.shape[index]}, expected {size}"
                 )
-        return array.astype(array.dtype.newbyteorder("="), copy=False)
+        return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
     def _steps_for(self, wanted: list[str], overridden: frozenset[str]) -> list[Step]:
         for name in wanted:
@@ -341,6 +346,10 @@ class InferenceSession:
             results.append(value if owned and name not in given and name not in returned else np.array(value))
             returned.add(name)
         return results
+
+
+def _dtype_name(array: np.ndarray) -> str:
+    return "object" if array.dtype.kind in "US" else array.dtype.name
 
 
 def _without_ballast(value: np.ndarray) -> np.ndarray:
