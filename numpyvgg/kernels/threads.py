@@ -22,6 +22,8 @@ from typing import Any
 
 import numpy as np
 
+_AVX512_KERNELS = ("SkylakeX", "Cooperlake", "Sapphirerapids", "SapphireRapids")  # OpenBLAS's names of them
+
 
 def available_cores() -> int:
     """Cores that this process may use: its affinity, and its container's quota where that is less."""
@@ -93,6 +95,15 @@ def blas_is_tuned() -> bool:
         a @ a
         times.append(time.perf_counter() - began)
     return 2 * 192**3 / min(times) > 6e9
+
+
+@cache
+def small_products_are_direct() -> bool:
+    """Whether BLAS computes small products straight from their operands, without rearranging these first.
+
+    OpenBLAS does on processors with AVX-512. With AVX2 it rearranges whatever the size, and the larger product wins.
+    """
+    return any(getattr(library, "architecture", "") in _AVX512_KERNELS for library in _numpy_blas())
 
 
 class _OneBlasThread:

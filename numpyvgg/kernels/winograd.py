@@ -21,9 +21,9 @@ the pixels: six rows of the image, all columns and channels side by side, are on
 The columns of a tile are a matrix ``[6, C]`` in what that gave. With A^T it is the same the other way round.
 
 **In the cache.** Tiles are taken in strips; filters in panels, 64 wide, of which one after the other meets the strip.
-Products are cut so that each is small (m * n * k below a million): those OpenBLAS computes without first rearranging
-its operands. A strip is as long as makes a panel's products take about a millisecond. Shorter ones would lie deeper in
-the cache, but too short to amortise re-acquiring the GIL after each step.
+Where BLAS computes small products (m * n * k below a million) without first rearranging its operands, as OpenBLAS does
+with AVX-512, they are cut so that each is small. A strip is as long as makes a panel's products take about a
+millisecond. Shorter ones would lie deeper in the cache, but too short to amortise re-acquiring the GIL after each step.
 
 Threads take strip after strip; in the end those that find none left transform another's tiles once more and share its
 panels. The bias comes after the pooling: it changes no order, and there are fewer numbers to add it to.
@@ -39,7 +39,7 @@ import numpy as np
 
 from ..layers import output_size
 from .images import Image, clear_border, new_image, padded, whole_tiles
-from .threads import Scratch, Tickets, Workers
+from .threads import Scratch, Tickets, Workers, small_products_are_direct
 
 POINTS = (0, 5 / 8, -5 / 8, 3 / 2, -3 / 2)  # and infinity
 PANEL = 64  # filters in a panel
@@ -167,7 +167,7 @@ class _Strip:
         self.conv, self.relu = conv, relu
         _, _, channels, panel = conv.weight.shape
         tiles = math.prod(grid)
-        pieces = -(-tiles * channels * panel // SMALL)
+        pieces = -(-tiles * channels * panel // SMALL) if small_products_are_direct() else 1
         piece = -(-tiles // pieces)  # tiles in each of the products; the last may have room to spare
         self._before_products(grid, pieces, piece, scratch)
         self._after_products(grid, pieces, piece, pool, scratch)
