@@ -46,7 +46,6 @@ SYSTEMS = (
     System("numpyvgg im2col", "numpyvgg_im2col", "numpyvgg", "numpyvgg"),
     System("numpyvgg winograd", "numpyvgg_winograd", "numpyvgg", "numpyvgg"),
     System("onnxruntime", "onnxruntime", "onnxruntime", "onnxruntime"),
-    System("onnxruntime, initializers not inputs", "onnxruntime", "onnxruntime", "onnxruntime", plain=True),
     System("openvino f32", "openvino", "openvino", "openvino"),
     System("opencv dnn", "opencv", "opencv-python-headless", "cv2", plain=True),
     System("ncnn", "ncnn", "ncnn", "ncnn"),
