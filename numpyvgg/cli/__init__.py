@@ -32,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "convert": "write a Caffe network as an ONNX file",
     "models": "list the published networks, and which of them are on this machine",
     "fetch": "bring published networks to this machine",
+    "score": "score networks on a benchmark, from its labels to the field's measures",
     "bench": "measure this package against the other systems that are installed",
     "parity": "hold another runtime to rounding theory, layer by layer; write golden tensors",
 }

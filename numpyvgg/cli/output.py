@@ -8,18 +8,18 @@ Every option that names a file or a folder to write (``-o``, ``--draw``, ``--wri
 from __future__ import annotations
 
 import contextlib
-import csv
 import json
 import math
 import os
-import sys
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..errors import ArgumentError, printable
+from ..errors import ArgumentError
 from ..files.cache import written_whole
+from ..files.lines import csv_line as csv_line
+from ..files.lines import csv_path as csv_path
 
 # ---------------------------------------------------------------------- files
 
@@ -125,35 +125,3 @@ def _without_nan(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_without_nan(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-#: With these, spreadsheets begin a formula (OWASP, "CSV injection"); the wide ones are those of East Asian keyboards
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-
-
-def csv_path(path: str) -> str:
-    """A path as it stands in a cell of CSV: the same file, but never a spreadsheet's formula."""
-    return os.path.join(os.curdir, path) if path.startswith(_FORMULA) else path
-
-
-def csv_line(cells: Sequence[object], in_file: bool = False) -> str:
-    """A row of CSV without its line end; text that a spreadsheet would compute gets an apostrophe before it.
-
-    On a terminal control characters are escaped, as in all that is printed there; in a file they are kept, quoted.
-    `in_file` says that the row is for a file, whatever standard output is.
-    """
-    plain = printable if sys.stdout.isatty() and not in_file else str
-    harmless = [plain(_as_text(cell)) if isinstance(cell, str) else cell for cell in cells]
-    # Python before 3.12.3 quotes a line break in a name only where it is a part of the line end.
-    return csv.writer(_Line(), lineterminator="\r\n").writerow(harmless)[:-2]
-
-
-def _as_text(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
-
-
-class _Line:
-    """What the csv module writes a row to, in order to have it back as a string."""
-
-    def write(self, line: str) -> str:
-        return line
