@@ -64,7 +64,7 @@ def epsilon_error(estimate: Values, truth: Values, sigma: Values) -> Values:
     error = estimate - truth
     with np.errstate(divide="ignore", invalid="ignore"):
         missed = 1 - np.exp(-(error**2) / (2 * sigma**2))
-    missed = np.where(sigma == 0, np.where(error == 0, 0.0, 1.0), missed)
+    missed = np.where(sigma == 0, (error != 0).astype(np.float64), missed)
     missed = np.where(np.isnan(estimate), 1.0, missed)
     return np.where(np.isnan(truth) | np.isnan(sigma), np.nan, missed)
 
