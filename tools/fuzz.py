@@ -467,6 +467,8 @@ class Changes:
     def _text(data: bytes, rng: random.Random) -> bytes:
         """Change one word of a text."""
         words = re.findall(rb"\s+|[\w.]+|\"[^\"]*\"|.", data)
+        if not words:
+            return data
         i = rng.randrange(len(words))
         action = rng.randrange(5)
         if action == 0:
@@ -623,7 +625,7 @@ def feed(value: Any) -> np.ndarray:
     name = re.sub(r"^tensor\((.*)\)$", r"\1", value.type or "")
     dtype = np.dtype(types.get(name, name if re.fullmatch(r"u?int\d+", name) else "f4"))
     shape = [size if isinstance(size, int) and size >= 0 else 2 for size in value.shape or ()]
-    if np.prod(shape, dtype=float) > 1e6 or len(shape) > 32:
+    if np.prod([size or 1 for size in shape], dtype=float) > 1e6 or len(shape) > 32:
         raise numpyvgg.ArgumentError("too large an input to be tried")
     rng = np.random.default_rng(0)
     if dtype.kind == "O":

@@ -56,6 +56,8 @@ class Graph:
         given = {value.name for value in self.model.inputs} | set(self.model.initializers)
         producers: dict[str, Node] = {}
         for node in self.model.nodes:
+            if node.op_type == "Constant" and not node.domain and len(node.outputs) != 1:
+                raise ModelFormatError(f"{self.model.path}: {node} has {len(node.outputs)} outputs, and gives one")
             for name in filter(None, node.outputs):
                 if name in producers or name in given:
                     raise ModelFormatError(f"{self.model.path}: {node} computes {name!r}, which exists already")

@@ -95,6 +95,7 @@ class Operator:
         self._slots = [self._row.slot(self._row.inputs, i) for i in range(len(node.inputs))]
         self.reads = [i for i, slot in enumerate(self._slots) if slot.decides_shape and node.inputs[i]]
         self._checked: Any = None  # what was found right the last time
+        self._empty: list[Facts] = []  # its results, where none has a number
 
     def _check_node(self, function: Callable[..., Any], attributes: dict[str, Any]) -> None:
         node, signature = self._node, _signature(function)
@@ -205,11 +206,17 @@ class Operator:
         for i in self.reads:
             seen.append(arrays[i].tobytes())  # type: ignore[union-attr]
         if seen != self._checked:
-            self.infer([None if array is None else Facts(_name(array), array.shape, array) for array in arrays])
+            facts = [None if array is None else Facts(_name(array), array.shape, array) for array in arrays]
+            results = self.infer(facts)
+            none = all(one.dtype and one.shape and 0 in one.shape and None not in one.shape for one in results)
+            self._empty = results if none else []
             self._checked = seen
 
     def __call__(self, *arrays: np.ndarray | None) -> Any:
         self.check(*arrays)
+        if self._empty:  # nothing to compute, and NumPy knows no largest of no numbers
+            made = tuple(np.empty(one.shape, one.dtype) for one in self._empty)  # type: ignore[arg-type, type-var]
+            return made if len(made) > 1 else made[0]
         return self._function(*arrays)
 
 

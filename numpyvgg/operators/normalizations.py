@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import ArgumentError
 from .windows import Ints, total_of
 
 
@@ -116,7 +117,7 @@ def Dropout_12(
     if training_mode is None or not bool(training_mode) or drop == 0:
         return Dropout_10(data, output_count=output_count)
     # Which elements drop is left open; this is NumPy's generator as the specification's own examples use it.
-    mask = np.random.RandomState(seed).uniform(0, 1, data.shape) >= drop
+    mask = np.random.RandomState(None if seed is None else seed % 2**32).uniform(0, 1, data.shape) >= drop
     output = mask * data * data.dtype.type(1 / (1 - drop))
     return output if output_count == 1 else (output, mask)
 
@@ -153,7 +154,9 @@ def RMSNormalization_23(
 def GroupNormalization_18(
     X: np.ndarray, scale: np.ndarray, bias: np.ndarray, *, num_groups: int, epsilon: float = 1e-5
 ) -> np.ndarray:
-    each = X.shape[1] // num_groups  # one scale for all channels of a group
+    if scale.shape != (num_groups,) or bias.shape != (num_groups,):
+        raise ArgumentError(f"scale and bias of shape {list(scale.shape)} are not one for each of {num_groups} groups")
+    each = X.shape[1] // num_groups
     return GroupNormalization_21(
         X, np.repeat(scale, each), np.repeat(bias, each), num_groups=num_groups, epsilon=epsilon
     )

@@ -53,7 +53,7 @@ def _log_sum(data: np.ndarray, **where: Any) -> np.ndarray:
 
 
 def _log_sum_exp(data: np.ndarray, *, axis: Any, keepdims: bool) -> np.ndarray:
-    largest = np.max(data, axis=axis, keepdims=True, initial=-np.inf)
+    largest = _max(data, axis=axis, keepdims=True)
     largest = np.where(np.isfinite(largest), largest, 0)
     total = np.log(np.sum(np.exp(data - largest), axis=axis, keepdims=True)) + largest
     return total if keepdims else np.squeeze(total, axis)

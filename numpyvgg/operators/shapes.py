@@ -92,12 +92,17 @@ def axes_of(axes: Any, rank: int) -> list[int]:
 
 
 def integers(values: Any, name: str) -> list[int]:
-    """A list of integers, be it an attribute or a tensor of at most one axis."""
+    """A list of integers, be it an attribute or a tensor of one axis."""
     if isinstance(values, np.ndarray):
-        if values.ndim > 1:
+        if values.ndim != 1:
             refuse(f"{name} has shape {list(values.shape)}, and has to be a list")
-        return [int(value) for value in values.reshape(-1)]
+        return [int(value) for value in values]
     return list(values)
+
+
+def listed(values: Any) -> Any:
+    """A tensor without axes as a list of its one number: exporters write Squeeze's axes so."""
+    return values.reshape(1) if isinstance(values, np.ndarray) and values.ndim == 0 else values
 
 
 def single(value: np.ndarray, name: str) -> Any:
@@ -200,6 +205,8 @@ def Conv(
 ) -> Needing:
     if len(W) != len(X):
         refuse(f"weight {show(W)} does not fit input {show(X)}")
+    if 0 in W[2:]:
+        refuse(f"weight {show(W)} has kernels without a pixel")
     for wanted, size in zip(kernel_shape or (), W[2:], strict=False):
         agree(wanted, size, f"kernel_shape {kernel_shape} and weight {show(W)}")
     filters, channels = W[:2]
@@ -513,14 +520,15 @@ def Transpose(data: Shape, *, perm: Sequence[int] | None = None) -> Shape:
 def Squeeze(data: Shape, axes: Any = None) -> Shape | None:
     if axes is None:
         return None if None in data else tuple(size for size in data if size != 1)
-    chosen = axes_of(axes, len(data))
+    chosen = axes_of(listed(axes), len(data))
     for axis in chosen:
         agree(data[axis], 1, f"axis {axis} of {show(data)}, which shall go, and 1")
     return tuple(size for i, size in enumerate(data) if i not in chosen)
 
 
 def Unsqueeze(data: Shape, axes: Any) -> Shape:
-    chosen = axes_of(axes, len(data) + len(integers(axes, "axes")))
+    axes = integers(listed(axes), "axes")
+    chosen = axes_of(axes, len(data) + len(axes))
     rest = iter(data)
     return tuple(1 if i in chosen else next(rest) for i in range(len(data) + len(chosen)))
 

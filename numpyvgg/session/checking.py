@@ -34,8 +34,9 @@ def check_graph(
     for node in graph.nodes:
         operator = operators.get(id(node))
         if operator is None:
-            value = graph.constant(node.outputs[0])
-            known[node.outputs[0]] = Facts() if value is None else Facts(value.dtype.name, value.shape)
+            for name in filter(None, node.outputs):
+                value = graph.constant(name)
+                known[name] = Facts() if value is None else Facts(value.dtype.name, value.shape)
             continue
         facts = [_facts(model, known, name) for name in node.inputs]
         for index in operator.reads:
