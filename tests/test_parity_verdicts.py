@@ -16,9 +16,9 @@ from numpyvgg import layers, read_onnx
 from numpyvgg.cli import main
 from numpyvgg.errors import ArgumentError
 from numpyvgg.parity import assert_parity, compare
+from numpyvgg.parity.bounds import student
 from numpyvgg.parity.precision import round_to
 from numpyvgg.parity.runtimes import open_runtime
-from numpyvgg.parity.spread import student
 
 
 @pytest.fixture(scope="module")
@@ -283,7 +283,7 @@ def test_float32_in_any_order_is_usual(tmp_path, order):
         "onnxruntime": onnxruntime_on(path, x),
     }
     parity = assert_parity(path, x, kernels[order])
-    assert 0 < parity.layers[0].judgement.usual < 1
+    assert 0 < parity.layers[0].judgement.sums.usual < 1
 
 
 def test_a_scale_of_a_hundred_thousandth_is_not_usual(tmp_path):
@@ -292,3 +292,58 @@ def test_a_scale_of_a_hundred_thousandth_is_not_usual(tmp_path):
     run = onnxruntime_on(path, x)
     assert_parity(path, x, run)
     assert compare(path, x, lambda x: run(x)["y"] * np.float32(1 + 1e-5)).verdict == "not explained"
+
+
+# ---------------------------------------------------------------------- one channel
+
+
+@pytest.mark.parametrize("layer", range(1, 7))
+@pytest.mark.parametrize("fault", ["bias", "weight"])
+def test_a_fault_of_one_filter_is_seen_at_its_layer_beyond_the_limit_that_is_stated_there(deep, layer, fault):
+    path, x = deep
+    model, names = onnx.load(path), [f"c{i}" for i in range(1, 7)] + [f"r{i}" for i in range(1, 7)]
+    correct = open_runtime("onnxruntime", read_onnx(path), x[:1])
+    values = correct(x[:1])
+    sees = compare(path, x[:1], lambda x: values).layers[2 * layer - 2].judgement.sums.limits
+    tensor = tensor_of(model, f"{fault[0]}{layer}")
+    changed = numpy_helper.to_array(tensor).copy()
+    if fault == "bias":
+        changed[5] += 8 * sees.shift * np.sqrt(np.mean(np.square(values[f"c{layer}"])))
+    else:
+        seen = x[:1] if layer == 1 else values[f"r{layer - 1}"]
+        brightest = seen.mean(axis=(0, 2, 3)).argmax()  # a channel that is zero everywhere would hide it
+        changed[5, brightest] += 8 * sees.weight * np.median(np.abs(changed))
+    replace(tensor, changed.astype(np.float32))
+    model.graph.output.extend(helper.make_tensor_value_info(name, 1, None) for name in names)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    known = [output.name for output in session.get_outputs()]
+    parity = compare(path, x[:1], lambda x: dict(zip(known, session.run(known, {"x": x}), strict=True)))
+    assert [entry.name for entry in parity.failures] == [f"conv{layer}"]
+    assert parity.failures[0].judgement.sums is None or parity.failures[0].judgement.sums.channel == 5
+
+
+@pytest.mark.parametrize("places", [1, 2, 400])
+def test_equal_places_and_terms_are_no_fault_of_a_channel(tmp_path, places):
+    weight = np.full((16, 64, 3, 3), 0.1, np.float32) * (1 + np.arange(16, dtype=np.float32)).reshape(-1, 1, 1, 1)
+    size = {1: (3, 3), 2: (3, 4), 400: (22, 22)}[places]
+    x = np.full((1, 64, *size), 0.7, np.float32)
+    path = conv_net(tmp_path, weight, pads=(0, 0, 0, 0), size=size)
+
+    def loop(x):
+        terms = (x[0, :, 0, 0, None] * weight.reshape(16, 64, 9)).reshape(16, -1)
+        sums = np.add.accumulate(terms, axis=1)[:, -1]
+        return np.broadcast_to(sums[None, :, None, None], (1, 16, size[0] - 2, size[1] - 2)).copy()
+
+    for kernel in (loop, onnxruntime_on(path, x)):
+        sums = compare(path, x, kernel).layers[0].judgement.sums
+        assert sums is not None
+        assert sums.of_channel < 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_checkerboards_output_alone_is_within_the_spread(deep, seed):
+    path, _ = deep
+    board = (np.indices((20, 20)).sum(axis=0) % 2) * np.random.default_rng(seed).uniform(0.1, 9)
+    x = np.broadcast_to(board, (1, 3, 20, 20)).astype(np.float32)
+    session = onnxruntime.InferenceSession(path)
+    assert compare(path, x, lambda x: session.run(None, {"x": x})).explained

@@ -62,6 +62,7 @@ Sources
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -107,6 +108,21 @@ def probable_gamma(n: float, u: float, lambda_: float) -> float:
 def chance_lambda(paths: float, u: float) -> float:
     """The lambda for which all of `paths` products of rounding factors stay in bounds, but for a chance of FAILURE."""
     return math.sqrt(2 * math.log(2 * paths / FAILURE)) / (1 - u)
+
+
+@lru_cache
+def student(freedom: int, chance: float = FAILURE) -> float:
+    """The t that |Student's t| exceeds with that chance; `freedom` is even (Abramowitz & Stegun, 26.7.4)."""
+    low, high = 0.0, 1e6
+    for _ in range(100):
+        t = (low + high) / 2
+        cosine = freedom / (freedom + t * t)  # squared
+        term = total = 1.0
+        for i in range(1, freedom // 2):
+            term *= cosine * (2 * i - 1) / (2 * i)
+            total += term
+        low, high = (t, high) if 1 - math.sqrt(1 - cosine) * total > chance else (low, t)
+    return high
 
 
 def sum_bound(magnitude: np.ndarray, n: int, dtype: np.dtype, largest: float, paths: float | None = None) -> Bound:

@@ -13,12 +13,13 @@ from ..errors import ArgumentError
 from ..files.onnx import Node, OnnxModel, SerializableModel, read_onnx
 from ..session.inference import InferenceSession
 from ..text import progress_bar
+from .bounds import student
 from .graph import ParityGraph
 from .judge import Input, Judgement, Value, judge
 from .operations import operation
 from .precision import Precision, find_precision
 from .result import LayerParity, Parity, failure_text
-from .spread import PASSES, spreads, student
+from .spread import PASSES, spreads
 
 #: Takes one image [1, C, H, W]; returns the runtime's tensors by name, or its output(s) alone: arrays of NumPy, PyTorch
 #: or ml_dtypes, or lists of numbers.

@@ -10,9 +10,10 @@ import numpy as np
 from ..files.onnx import Node, OnnxModel
 from . import winograd
 from .bounds import Bound, largest_factor, softmax_bound, sum_bound
-from .operations import Operation, forward, magnitude, operation, softmax_axes, winograd_pads
+from .operations import PRODUCTS, Operation, forward, magnitude, operation, softmax_axes, winograd_pads
 from .precision import PRECISIONS, Precision, round_to
-from .sums import usual_share
+from .products import as_product
+from .sums import Sums, look_at_sums
 
 #: Verdicts that need no further explanation.
 EXPLAINED = ("exact", "rounding", "Winograd", "end to end", "not exposed")
@@ -20,7 +21,6 @@ EXPLAINED = ("exact", "rounding", "Winograd", "end to end", "not exposed")
 UNDECIDED = ("cannot tell",)
 #: What a layer that is not explained is tried as: hint -> precision.
 _SHORTER = {"bfloat16": PRECISIONS["bfloat16"], "float16 or TF32": PRECISIONS["float16"]}
-_PRODUCTS = ("Conv", "Gemm", "MatMul")
 #: Roundings that folding a following product and sum into a convolution's weights adds (see "BatchNormalization").
 _FOLDED = 8
 
@@ -61,9 +61,9 @@ class Judgement:
         ``exact``: equal, as it must be. ``rounding``: within the probable bound. ``Winograd``: its errors show a
         Winograd kernel's pattern and are within that kernel's bound; `tile` says which. ``worst case``: beyond the
         probable bound, within the worst case. ``wrong``: rounding in this precision cannot do this. ``unusual``: within
-        the bound, but larger than float32's errors are (`sums`). ``cannot tell``: within a bound that is as large as
-        what it judges. ``end to end``: the same, but the error is no larger than that of passes of our own (`spread`);
-        ``beyond the spread``: it is larger. ``not exposed``: nothing to compare.
+        the bound, but larger than float32's errors are (`sums`); ``one channel``: only one is. ``cannot tell``: within
+        a bound that is as large as what it judges. ``end to end``: the same, but the error is no larger than that of
+        passes of our own (`spread`); ``beyond the spread``: it is larger. ``not exposed``: nothing to compare.
     worst, probable : float
         The largest |error| / bound.
     beyond : int
@@ -79,8 +79,8 @@ class Judgement:
         n, of which the bounds are made; 0 where the output must be exact.
     tile : int
         m where the errors show the pattern of Winograd F(m x m, 3 x 3), whether or not the plain bound holds; else 0.
-    usual : float
-        The errors' size at sampled outputs, as a share of what `sums` allows; 0 where it was not looked at.
+    sums : Sums, optional
+        The errors' size at sampled outputs as a share of what `sums` allows, and what would be seen there.
     drift, limit : float
         Where no bound could decide: the error end to end as a multiple of that of our own passes, and the largest that
         chance explains (`spread`).
@@ -99,7 +99,7 @@ class Judgement:
     ulps: float = 0.0
     roundings: int = 0
     tile: int = 0
-    usual: float = 0.0
+    sums: Sums | None = None
     drift: float = 0.0
     limit: float = 0.0
     hint: str = field(default="", compare=False)
@@ -136,7 +136,7 @@ def judge(
     unrounded, inputs = inputs, _rounded(node, inputs, precision)
     with np.errstate(all="ignore"):  # infinities and NaN are values, and compared as such
         exact = forward(model, node, [_as(array, np.float64) for array in inputs])
-        folded = _FOLDED if theirs is None and node.op_type in _PRODUCTS else 0
+        folded = _FOLDED if theirs is None and node.op_type in PRODUCTS else 0
         bound, terms, roundings = _bound(model, node, inputs, exact, precision, folded)
         size = _size(node, inputs, exact, terms, roundings)
     if theirs is None:
@@ -147,13 +147,13 @@ def judge(
         verdict = Judgement("wrong", np.inf, np.inf, exact.size, exact.size, roundings=roundings, hint=hint)
         return verdict, Value(exact)
     judgement = _compare(theirs, exact, bound, roundings, precision)
-    judgement = _look_at_sums(judgement, node, inputs, _error(theirs, exact, np.dtype(np.float32)), precision)
+    judgement = _look_at_sums(judgement, node, inputs, theirs, exact, precision)
     hidden = inputs[0].origin if isinstance(inputs[0], Value) else None
     if node.op_type == "Conv" and terms is not None:
         judgement = _look_for_winograd(judgement, node, inputs, theirs, exact, terms, precision)
     elif node.op_type == "Relu" and hidden is not None and bound is not None and judgement.failed:
         judgement = _look_for_winograd(judgement, *hidden, theirs, exact, bound.worst, precision)
-    if not judgement.explained and node.op_type in _PRODUCTS and bound is not None and np.isfinite(theirs).all():
+    if not judgement.explained and node.op_type in PRODUCTS and bound is not None and np.isfinite(theirs).all():
         judgement = replace(judgement, hint=_reduced_precision(model, node, unrounded, theirs, bound))
     subnormal = 4 * (roundings + 1) * float(np.finfo(np.float32).tiny)  # where zero is right, too
     if judgement.explained and bound is not None and _root_mean_square(bound.probable, exact) >= size > subnormal:
@@ -163,7 +163,7 @@ def judge(
 
 def _rounded(node: Node, inputs: list[Input], precision: Precision) -> list[Input]:
     """The factors of a product as the precision has them; a hidden one may round to the other side."""
-    if not precision.factors or node.op_type not in _PRODUCTS:
+    if not precision.factors or node.op_type not in PRODUCTS:
         return inputs
     rounded: list[Input] = []
     for i, array in enumerate(inputs):
@@ -327,19 +327,25 @@ def _ratio(error: np.ndarray, bound: np.ndarray) -> np.ndarray:
 
 
 def _look_at_sums(
-    judgement: Judgement, node: Node, inputs: list[Input], error: np.ndarray, precision: Precision
+    judgement: Judgement,
+    node: Node,
+    inputs: list[Input],
+    theirs: np.ndarray,
+    exact: np.ndarray,
+    precision: Precision,
 ) -> Judgement:
-    """Whether errors within the bound are as small as float32's usually are (`sums`)."""
-    plain = node.op_type == "Gemm" and {node.attributes.get(key, 1.0) for key in ("alpha", "beta")} == {1.0}
-    plain = plain or (node.op_type == "Conv" and node.attributes.get("group", 1) == 1 and error.ndim == 4)
+    """Whether errors within the bound are as small as float32's usually are, of all channels and of each (`sums`)."""
     hidden = any(isinstance(array, Value) and array.spread for array in inputs)
-    if not plain or hidden or precision.name != "float32" or not judgement.explained or not np.isfinite(error).all():
+    finite = np.isfinite(theirs).all() and np.isfinite(exact).all()
+    if hidden or precision.name != "float32" or not judgement.explained or not finite:
         return judgement
-    x, weight, *bias = (_as(array, np.float64) for array in inputs[:3])
-    assert x is not None
-    assert weight is not None
-    share = usual_share(node, error, x, weight, bias[0] if bias else None)
-    return replace(judgement, verdict="unusual" if share > 1 else judgement.verdict, usual=share)
+    product = as_product(node, [_as(array, np.float32) for array in inputs])
+    sums = look_at_sums(product, theirs - exact, exact) if product else None
+    if sums is None:
+        return judgement
+    one = sums.of_channel > 1 >= sums.others
+    verdict = "one channel" if one else "unusual" if max(sums.usual, sums.of_channel) > 1 else judgement.verdict
+    return replace(judgement, verdict=verdict, sums=sums)
 
 
 def _look_for_winograd(
@@ -360,7 +366,13 @@ def _look_for_winograd(
     if pads is None or not np.isfinite(error).all() or not np.isfinite(x).all():
         return judgement
     tile = winograd.tile_size(error, terms) or 0
-    if judgement.failed and (like := winograd.excuse(error, x, weight, bias[0] if bias else None, pads)):
+    # A kernel errs in all channels; one alone that is so far beyond the others is a fault.
+    fault = (
+        judgement.sums is not None
+        and judgement.verdict == "one channel"
+        and judgement.sums.of_channel > winograd.FREEDOM
+    )
+    if judgement.failed and not fault and (like := winograd.excuse(error, x, weight, bias[0] if bias else None, pads)):
         judgement, tile = replace(judgement, verdict="Winograd"), tile or like
     return replace(judgement, tile=tile)
 

@@ -20,6 +20,8 @@ from ..errors import ArgumentError, UnsupportedModelError
 from ..files.onnx import Node, OnnxModel
 
 Inputs = list["np.ndarray | None"]
+#: What multiplies its inputs with each other, factor by factor, and adds the products up.
+PRODUCTS = ("Conv", "Gemm", "MatMul")
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,14 @@ import numpy as np
 
 from ..text import table
 from .judge import Judgement
+from .sums import Sums
 
-_HEADER = ["layer", "operator", "roundings", "worst case", "probable", "theirs", "ours", "verdict"]
+_HEADER = ["layer", "operator", "roundings", "worst case", "probable", "theirs", "ours", "would see", "verdict"]
+_ALIGN = "<<>>>>><<"
 _GREEN, _YELLOW, _RED, _RESET = "\033[32m", "\033[33m", "\033[31m", "\033[0m"
 _SEVERITY = (
     *("not exposed", "exact", "rounding", "Winograd", "end to end"),
-    *("cannot tell", "unusual", "worst case", "beyond the spread", "wrong"),
+    *("cannot tell", "one channel", "unusual", "worst case", "beyond the spread", "wrong"),
 )
 
 
@@ -96,6 +98,11 @@ class LayerParity:
         """In words."""
         tile = f"Winograd F({self.judgement.tile}x{self.judgement.tile},3x3)"
         limit = f"{self.judgement.limit:.2g} by chance"
+        sums = self.judgement.sums
+        usual = f"{sums.usual:.2g} times float32's usual errors" if sums else ""
+        shift = (
+            f"channel {sums.channel} is off by {sums.shift:.1e} on average, {sums.of_channel:.2g} times" if sums else ""
+        )
         words = {
             "exact": "exact",
             "rounding": "rounding" + (f", {tile} pattern" if self.judgement.tile else ""),
@@ -103,7 +110,8 @@ class LayerParity:
             "end to end": f"end to end: {self.judgement.drift:.2g} times float32's own spread, of {limit}",
             "cannot tell": "CANNOT TELL: the bound is larger than what it judges",
             "beyond the spread": f"NOT EXPLAINED: {self.judgement.drift:.2g} times float32's own spread, of {limit}",
-            "unusual": f"NOT EXPLAINED: within the bound, but {self.judgement.usual:.2g} times float32's usual errors",
+            "unusual": f"NOT EXPLAINED: within the bound, but {usual}",
+            "one channel": f"NOT EXPLAINED: {shift} what rounding explains",
             "worst case": "NOT EXPLAINED: beyond chance, within the worst case",
             "wrong": "NOT EXPLAINED",
             "not exposed": "not exposed by the runtime",
@@ -169,7 +177,7 @@ def parity_table(parity: Parity, colour: bool = False) -> str:
     ``worst case`` and ``probable`` are the largest |error| / bound given the runtime's own input to the layer;
     ``theirs`` and ``ours`` are drifts from float64 end to end (root mean square, relative).
     """
-    lines = table(_HEADER, [_row(layer) for layer in parity.layers], "<<>>>>><").split("\n")
+    lines = table(_HEADER, [_row(layer) for layer in parity.layers], _ALIGN).split("\n")
     if colour:
         lines[2:] = [f"{_colour(layer)}{line}{_RESET}" for line, layer in zip(lines[2:], parity.layers, strict=True)]
     return "\n".join([*lines, "", _summary(parity), *(_where(layer) for layer in parity.failures)])
@@ -177,7 +185,7 @@ def parity_table(parity: Parity, colour: bool = False) -> str:
 
 def failure_text(parity: Parity) -> str:
     """The lines of the layers that are not explained, or on which nothing can be told."""
-    lines = table(_HEADER, [_row(layer) for layer in parity.failures + parity.undecided], "<<>>>>><")
+    lines = table(_HEADER, [_row(layer) for layer in parity.failures + parity.undecided], _ALIGN)
     return "\n".join([_summary(parity), lines, *(_where(layer) for layer in parity.failures)])
 
 
@@ -203,8 +211,17 @@ def _row(layer: LayerParity) -> list[object]:
         f"{layer.probable:.2g}" if judged else None,
         _drift(layer.theirs.relative),
         _drift(layer.ours.relative),
+        _would_see(j.sums) if j.verdict in ("rounding", "unusual", "one channel") else None,
         layer.verdict,
     ]
+
+
+def _would_see(sums: Sums | None) -> str | None:
+    """The smallest faults that would have been seen."""
+    if sums is None:
+        return None
+    limits = sums.limits
+    return f"{limits.bits} bits, bias {limits.shift:.0e}, weight {limits.weight:.0e}"
 
 
 def _drift(relative: float | None) -> str | None:
@@ -250,7 +267,11 @@ def _record(layer: LayerParity) -> dict[str, Any]:
         "roundings": j.roundings,
         "worst": _finite(layer.worst),
         "probable": _finite(layer.probable),
-        "usual": _finite(layer.judgement.usual),
+        "usual": _finite(j.sums.usual) if j.sums else None,
+        "of_channel": _finite(j.sums.of_channel) if j.sums else None,
+        "sees_bits": j.sums.limits.bits if j.sums else None,
+        "sees_shift": _finite(j.sums.limits.shift) if j.sums else None,
+        "sees_weight": _finite(j.sums.limits.weight) if j.sums else None,
         "drift_in_spreads": _finite(j.drift or None),
         "beyond": layer.beyond,
         "elements": layer.elements,

@@ -10,13 +10,31 @@ If errors are independent with mean zero (Higham & Mary 2019), the sum's has the
 
     sigma^2 = u^2 / 3 * (sum of s_i^2 + sum of p_i^2),
 
-p_i being the products. The terms are taken in their order and in the reverse one, and the larger sigma counts; blocked
-sums meet fewer and smaller partial sums. Over S outputs, S * z^2 = sum (error / sigma)^2 then is at most chi-squared
-with S degrees of freedom, and exceeds ``S + 2 sqrt(S t) + 2 t`` with probability below exp(-t) (Laurent & Massart 2000,
-lemma 1): for S = 256 and the chance `bounds.FAILURE`, z stays below 1.26.
+p_i being the products. Two tests follow.
+
+**All errors together** (`usual`). The terms are taken in their order and in the reverse one, and the larger sigma
+counts; blocked sums meet fewer and smaller partial sums. Over S outputs, S * z^2 = sum (error / sigma)^2 then is at
+most chi-squared with S degrees of freedom, and exceeds ``S + 2 sqrt(S t) + 2 t`` with probability below exp(-t)
+(Laurent & Massart 2000, lemma 1): for S = 256 and the chance `bounds.FAILURE`, z stays below 1.26.
+
+**Each filter by itself** (`of_channel`). A wrong bias or weight shifts one channel's mean, and hides among all outputs.
+K terms whose squares sum to Q and themselves to S, added up in random order, have the partial sums
+
+    E[sum of s_k^2] = (K + 1) (Q / 6 + S^2 / 3),
+
+by counting how often two terms have both been added; so sigma is one more product of matrices. The mean over P places
+of error / sigma has a standard deviation r between 1 / sqrt(P), if the errors are independent, and 1, if all places are
+equal as in a constant image. How much errors repeat is a property of the data, so r is measured on sums of our own in
+random orders. A channel's mean divided by r follows Student's t with as many degrees of freedom as there were sums; the
+limit is what one of M channels exceeds with the chance `FAILURE`. A channel beyond it gets sigma from its terms' own
+order, too, before it is accused.
 
 **Equal terms** round alike, all up or all down, and the model fails. What a plain loop in float32 makes of the very
 terms is tried as well, and where it errs more than sigma, that is what counts.
+
+**What would be seen** (`Limits`) follows by setting the tests' statistics to their limits. A factor that is rounded to
+b bits is off by at most 2^-b of its own power of two; if its leading digits are spread as logarithms are, the mean
+square is 0.18 * 4^-b of its own, and an output's error is sqrt(0.18 Q) 2^-b.
 
 Source
 ------
@@ -27,71 +45,207 @@ B. Laurent and P. Massart, "Adaptive Estimation of a Quadratic Functional by Mod
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
-from .. import operators
-from ..files.onnx import Node
-from .bounds import FAILURE, unit_roundoff
+from .bounds import FAILURE, student, unit_roundoff
+from .products import Product
 
-_SAMPLES = 256
+_SAMPLES, _PLACES = 256, 64
+_VARIANCE = unit_roundoff(np.dtype(np.float32)) ** 2 / 3
+_TINY = float(np.finfo(np.float32).tiny)
+#: 1/3 of the mean of m^-2 for a significand 1 <= m < 2 whose logarithm is uniform.
+_ROUNDED_FACTOR = 1 / (8 * math.log(2))
 
 
-def usual_share(node: Node, error: np.ndarray, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None) -> float:
-    """z as a share of what chance explains; beyond 1 the errors are too large. 0 where it cannot be said.
+@dataclass(frozen=True)
+class Limits:
+    """What these tests would see at a layer.
+
+    Attributes
+    ----------
+    bits : int
+        Weights rounded to so many bits, or fewer.
+    shift : float
+        One channel's bias wrong by that much of the outputs' root mean square (median over channels).
+    weight : float
+        One weight of median size wrong by that much of itself, at an input of mean size.
+    """
+
+    bits: int
+    shift: float
+    weight: float
+
+
+@dataclass(frozen=True)
+class Sums:
+    """How the errors of a product compare with those of sums in float32.
+
+    Attributes
+    ----------
+    usual : float
+        z as a share of what chance explains; beyond 1 the errors are too large.
+    others : float
+        The same without the outputs of `channel`: another kernel errs in all channels, a fault may be in one.
+    of_channel : float
+        The largest mean of one channel, as a share of what chance explains.
+    channel : int
+        Which one.
+    shift : float
+        Its mean error.
+    limits : Limits
+    """
+
+    usual: float
+    others: float
+    of_channel: float
+    channel: int
+    shift: float
+    limits: Limits
+
+
+def look_at_sums(product: Product, error: np.ndarray, exact: np.ndarray) -> Sums | None:
+    """Hold the errors of a product to those that float32 usually makes; None where it adds up nothing but zeros.
 
     Parameters
     ----------
-    node : Node
-        A Conv of one group or a Gemm.
-    error : ndarray
-        Of the node's output.
-    x, weight, bias : ndarray
-        Its inputs.
+    product : Product
+    error, exact : ndarray
+        Of the layer's output, signed and finite.
     """
     rng = np.random.default_rng(0)
-    index = np.unravel_index(rng.integers(0, error.size, _SAMPLES), error.shape)
-    terms = _of_conv(node, x, weight, index) if node.op_type == "Conv" else _of_gemm(node, x, weight, index)
-    if bias is not None:
-        added = np.broadcast_to(bias.reshape(-1, 1, 1) if node.op_type == "Conv" else bias, error.shape)[index]
-        terms = np.concatenate([terms, added[:, None].astype(np.float64)], axis=1)
+    sample = _Sample.draw(product, error, exact, rng)
+    if not sample.seen.any():
+        return None
+    drawn, z, limit, excess = _together(sample, rng)
+    means, allowed = _by_channel(sample, excess, rng)
+    channel = int(np.abs(means).argmax())
+    usual = _root_mean_square(z) / limit
+    others = _root_mean_square(z[drawn != channel]) / limit
+    limits = _limits(sample, limit, allowed)
+    of_channel = float(np.abs(means[channel])) / allowed
+    return Sums(usual, others, of_channel, channel, float(sample.errors[channel].mean()), limits)
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """Some places of a product, all channels: inputs [K, P]; exact outputs, errors, Q and sigma, [M, P] each."""
+
+    product: Product
+    columns: np.ndarray
+    exact: np.ndarray
+    errors: np.ndarray
+    squares: np.ndarray
+    sigma: np.ndarray
+
+    @classmethod
+    def draw(cls, product: Product, error: np.ndarray, exact: np.ndarray, rng: np.random.Generator) -> _Sample:
+        places = rng.choice(product.places, min(_PLACES, product.places), replace=False)
+        columns, exact = product.columns(places).astype(np.float64), product.matrix(exact)[:, places]
+        squared = np.square(columns)
+        squares = np.concatenate([np.square(block, dtype=np.float64) @ squared for block in _blocks(product.weight)])
+        if product.bias is not None:
+            squares += np.square(product.bias, dtype=np.float64)[:, None]
+        partial = (len(columns) + 1) * (squares / 6 + np.square(exact) / 3)
+        sigma = np.sqrt(_VARIANCE * (partial + squares))
+        return cls(product, columns, exact, product.matrix(error)[:, places], squares, sigma)
+
+    @property
+    def seen(self) -> np.ndarray:
+        """Where errors may be measured by sigma, and not by underflow."""
+        return self.sigma > _TINY
+
+    def terms(self, channels: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """What some outputs are the sum of, the bias last.  [S, K + 1]"""
+        products = self.product.weight[channels] * self.columns.T[places]
+        bias = np.zeros(len(self.product.weight)) if self.product.bias is None else self.product.bias
+        return np.concatenate([products, bias[channels, None]], axis=1, dtype=np.float64)
+
+    def means(self, values: np.ndarray) -> np.ndarray:
+        """Of values / sigma over the places.  [M]"""
+        return np.divide(values, self.sigma, out=np.zeros_like(self.sigma), where=self.seen).mean(axis=1)
+
+
+def _blocks(weight: np.ndarray) -> list[np.ndarray]:
+    """Some channels at a time: all of fc6's in float64 would be 800 MB."""
+    return np.array_split(weight, min(max(weight.size >> 22, 1), len(weight)))
+
+
+def _together(sample: _Sample, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float, float]:
+    """Error / sigma at outputs drawn at random, and their channels; z's limit; by how much a loop's exceed sigma."""
+    m, p = (rng.integers(0, size, _SAMPLES) for size in sample.sigma.shape)
+    m, p = m[sample.seen[m, p]], p[sample.seen[m, p]]
+    if not len(m):
+        return m, np.zeros(0), 1.0, 1.0
+    sigma, loop = _in_order(sample.terms(m, p))
+    of_loop = _root_mean_square(loop / sigma)
+    t = -math.log(FAILURE)
+    limit = math.sqrt((len(m) + 2 * math.sqrt(len(m) * t) + 2 * t) / len(m)) * max(1.0, of_loop)
+    return (
+        m,
+        sample.errors[m, p] / sigma,
+        limit,
+        max(1.0, _root_mean_square(sigma / sample.sigma[m, p])) * max(1.0, of_loop),
+    )
+
+
+def _in_order(terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each row: sigma in this order or the reverse one, the larger, and the error of a plain loop in float32."""
     sigma = np.sqrt(np.maximum(_variance(terms), _variance(terms[:, ::-1])))
-    seen = sigma > np.finfo(np.float32).tiny
-    if not seen.any():
-        return 0.0
-    loop = np.add.accumulate(terms.astype(np.float32), axis=1)[:, -1] - terms.sum(axis=1)
-    z, of_loop = (_root_mean_square(values[seen] / sigma[seen]) for values in (error[index], loop))
-    count, t = int(seen.sum()), -math.log(FAILURE)
-    limit = math.sqrt((count + 2 * math.sqrt(count * t) + 2 * t) / count)
-    return z / (limit * max(1.0, of_loop))
-
-
-def _of_conv(node: Node, x: np.ndarray, weight: np.ndarray, index: tuple[np.ndarray, ...]) -> np.ndarray:
-    """The products of some outputs of a convolution.  [S, C * kh * kw]"""
-    n, m, i, j = index
-    (kh, kw), attributes = weight.shape[2:], node.attributes
-    (sh, sw), (dh, dw) = (tuple(attributes.get(key) or (1, 1)) for key in ("strides", "dilations"))
-    auto_pad = attributes.get("auto_pad", "NOTSET")
-    pads = operators.resolve_pads(x.shape[2:], (kh, kw), (sh, sw), attributes.get("pads"), (dh, dw), auto_pad)
-    padded = np.pad(x, ((0, 0), (0, 0), (pads[0], pads[2]), (pads[1], pads[3])))
-    rows, columns = i[:, None] * sh + np.arange(kh) * dh, j[:, None] * sw + np.arange(kw) * dw
-    channels = np.arange(x.shape[1])[None, :, None, None]
-    patches = padded[n[:, None, None, None], channels, rows[:, None, :, None], columns[:, None, None, :]]
-    return (patches.astype(np.float64) * weight[m]).reshape(len(n), -1)
-
-
-def _of_gemm(node: Node, x: np.ndarray, weight: np.ndarray, index: tuple[np.ndarray, ...]) -> np.ndarray:
-    """The products of some outputs of a Gemm.  [S, K]"""
-    a = x.T if node.attributes.get("transA", 0) else x
-    b = weight if node.attributes.get("transB", 0) else weight.T
-    return a[index[0]].astype(np.float64) * b[index[1]]
+    return sigma, np.add.accumulate(terms.astype(np.float32), axis=1)[:, -1] - terms.sum(axis=1)
 
 
 def _variance(terms: np.ndarray) -> np.ndarray:
     """Of the rounding errors of each row's sum, in this order."""
     partial = np.square(np.add.accumulate(terms, axis=1)[:, 1:]).sum(axis=1) + np.square(terms).sum(axis=1)
-    return unit_roundoff(np.dtype(np.float32)) ** 2 / 3 * partial
+    return _VARIANCE * partial
+
+
+def _by_channel(sample: _Sample, excess: float, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+    """Each channel's mean error, in sigmas, and how large chance makes it in one of M channels."""
+    (channels, places), means = sample.sigma.shape, sample.means(sample.errors)
+    passes = -(-_PLACES // channels)
+    freedom = max(min(passes * channels, 1000) // 2 * 2, 2)
+    allowed = excess * _repetition(sample, passes, rng) * student(freedom, FAILURE / channels)
+    for channel in np.argsort(-np.abs(means)):
+        if abs(means[channel]) <= allowed:
+            break
+        sigma, loop = _in_order(sample.terms(np.full(places, channel), np.arange(places)))
+        own = max(1.0, _root_mean_square(loop / np.maximum(sigma, _TINY)))
+        own *= _root_mean_square(sigma / np.maximum(sample.sigma[channel], _TINY))
+        means[channel] /= max(1.0, own / excess)
+        if abs(means[channel]) > allowed:
+            break
+    return means, allowed
+
+
+def _repetition(sample: _Sample, passes: int, rng: np.random.Generator) -> float:
+    """r, the standard deviation of a mean over the places of errors whose own is 1, from sums in random orders."""
+    places = sample.columns.shape[1]
+    if places == 1:
+        return 1.0
+    columns, of_means, power = sample.columns.astype(np.float32), 0.0, 0.0
+    for _ in range(passes):
+        errors = sample.product.in_random_order(columns, rng) - sample.exact
+        of_means += float(np.square(sample.means(errors)).mean())
+        power += float(sample.means(np.square(errors) / np.maximum(sample.sigma, _TINY)).mean())
+    return max(math.sqrt(of_means / power) if power else 1.0, 1 / math.sqrt(places))
+
+
+def _limits(sample: _Sample, limit: float, allowed: float) -> Limits:
+    """What would be seen, from the largest statistics that chance explains."""
+    seen, size = sample.seen, _root_mean_square(sample.exact)
+    rounded = _root_mean_square(np.sqrt(_ROUNDED_FACTOR * sample.squares[seen]) / sample.sigma[seen])
+    unit = float(np.median(sample.means(np.ones_like(sample.sigma))))  # what a shift by 1 does to a channel's mean
+    weight = float(np.median(np.abs(sample.product.weight[:: -(-len(sample.product.weight) // 64)])))
+    change = unit * weight * float(np.abs(sample.columns).mean())
+    return Limits(
+        bits=min(max(math.floor(math.log2(rounded / limit)), 0), 24) if rounded else 0,
+        shift=allowed / (unit * size) if unit * size else math.inf,
+        weight=allowed / change if change else math.inf,
+    )
 
 
 def _root_mean_square(values: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(np.square(values))))
+    return float(np.sqrt(np.mean(np.square(values)))) if values.size else 0.0
