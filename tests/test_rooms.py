@@ -17,8 +17,8 @@ PACKAGE = ROOT / "numpyvgg"
 #: from the first byte to the answer; a file stands for itself, a folder for what is in it
 ROOMS = ["version", "errors", "text", "files", "layers", "kernels", "operators", "graph", "vgg", "session"]
 ROOMS += ["zoo", "photo", "parity", "report", "score", "bench", "cli"]
-#: `numpyvgg/__init__.py` and `__main__.py` open the house; pico is a house of its own
-OUTSIDE = {"__init__", "__main__", "pico"}
+#: `numpyvgg/__init__.py` and `__main__.py` open the house; pico is a house of its own; PyInstaller alone reads its hook
+OUTSIDE = {"__init__", "__main__", "pico", "__pyinstaller"}
 
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
@@ -81,7 +81,7 @@ def test_the_page_of_rooms_lists_them_in_their_order():
     listed = [name.removesuffix(".py") for name in re.findall(r"\]\(\.\./numpyvgg/([\w.]+)\)", page)]
     there = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or any(path.glob("*.py"))}
     assert [name for name in listed if name not in OUTSIDE] == [name for name in ROOMS if name in there]
-    assert {*listed, "__init__", "__main__"} == there
+    assert {*listed, "__init__", "__main__", "__pyinstaller"} == there
 
 
 def test_every_folder_is_a_package_and_every_module_says_what_it_is():

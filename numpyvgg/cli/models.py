@@ -39,10 +39,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _state(network: Published) -> str:
-    if isinstance(network, Bundled):
-        return "bundled"
     if not network.path.is_file():
         return "no"
+    if isinstance(network, Bundled):
+        return "bundled"
     known = record(network.name)
     if known is None:
         return "yes, verified when used"

@@ -71,11 +71,16 @@ def find(model: str | os.PathLike[str]) -> Path:
         It is neither a name nor the path of a file.
     FetchError
         The published network is not on this machine, or its file is not what was published; the message says which
-        command puts that right.
+        command puts that right. Or this is a slim wheel, which has not all bundled networks.
     """
     name = os.fspath(model)
     if name in BUNDLED:
-        return BUNDLED[name].path
+        path = BUNDLED[name].path
+        if not path.is_file():
+            raise FetchError(
+                f"{name} is not a part of this slim numpyvgg: install the whole one, or name another network or file"
+            )
+        return path
     if name not in PUBLISHED:
         if not os.path.lexists(name) and os.sep not in name and "." not in name:
             published(name)  # neither a file nor looking like one: a misspelt name
