@@ -22,7 +22,7 @@ def modules() -> list[str]:
     found = [module.name for module in pkgutil.walk_packages(numpyvgg.__path__, "numpyvgg.")]
     return [
         "numpyvgg",
-        *(name for name in found if "__main__" not in name and not name.startswith("numpyvgg.cli")),
+        *(name for name in found if not name.startswith(("numpyvgg.cli", "numpyvgg.__")) and "__main__" not in name),
     ]
 
 
