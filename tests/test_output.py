@@ -16,6 +16,7 @@ from conftest import PORTRAIT
 
 from numpyvgg import ArgumentError, cli
 from numpyvgg.cli import output
+from numpyvgg.files.lines import csv_line, csv_path
 
 ROOT = Path(__file__).parents[1]
 #: One process runs every command line of the tool; each gets its own line of report, after a mark of its own
@@ -126,20 +127,20 @@ def test_a_double_dash_before_the_command_is_no_fault_of_ours(capsys):
 
 @pytest.mark.parametrize("name", ["=1+2", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1"])
 def test_no_cell_of_csv_begins_a_formula(name):
-    (row,) = csv.reader(io.StringIO(output.csv_line([name, output.csv_path(name), -1.5]), newline=""))
+    (row,) = csv.reader(io.StringIO(csv_line([name, csv_path(name), -1.5]), newline=""))
     assert row == [f"'{name}", os.path.join(".", name), "-1.5"]
     assert os.path.normpath(row[1]) == os.path.normpath(name)
 
 
 @pytest.mark.parametrize("name", ["two\nlines", "cr\rname", 'a "quoted", name', "plain", "\x1b[2J", "年"])
 def test_csv_gives_every_name_back(name):
-    (row,) = csv.reader(io.StringIO(output.csv_line([name, "next"]), newline=""))
+    (row,) = csv.reader(io.StringIO(csv_line([name, "next"]), newline=""))
     assert row == [name, "next"]
 
 
 def test_csv_on_a_terminal_has_no_control_characters(monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    assert output.csv_line(["\x1b[2J"]) == r"\x1b[2J"
+    assert csv_line(["\x1b[2J"]) == r"\x1b[2J"
 
 
 @pytest.mark.parametrize("name", ["caf\udce9.jpg", "\x1b[2J\x7f\x85", "年\u2028", 'a"b'])

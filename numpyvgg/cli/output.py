@@ -2,7 +2,7 @@
 
 Every option that names a file or a folder to write (``-o``, ``--draw``, ``--write``, ``--json FILE``) goes through
 `check_file` or `check_folder` before any work, and through `written` after it. Every line of CSV and JSON goes through
-`csv_line` and `json_text`, which stay valid for every name that a file can have.
+`csv_line` (`files.lines`) and `json_text`, which stay valid for every name that a file can have.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from typing import Any, BinaryIO
 
 from ..errors import ArgumentError
 from ..files.cache import written_whole
-from ..files.lines import csv_line as csv_line
-from ..files.lines import csv_path as csv_path
 
 # ---------------------------------------------------------------------- files
 

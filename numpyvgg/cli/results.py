@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ArgumentError, MissingExtraError, NumpyVggError
+from ..files.lines import csv_line, csv_path
 from ..photo.predictor import Prediction
-from .output import check_file, csv_line, csv_path, json_text, written
+from .output import check_file, json_text, written
 from .rows import Csv, JsonLines, column_types, records
 
 FORMATS = (".csv", ".jsonl", ".parquet")

@@ -8,11 +8,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import printable
+from ..files.lines import csv_line, csv_path
 from ..photo.answers import Age, Answer, Value
 from ..photo.faces.search import Face
 from ..photo.predictor import Prediction
 from ..text import sparkline
-from .output import csv_line, csv_path, json_text
+from .output import json_text
 
 
 class Writer(Protocol):
