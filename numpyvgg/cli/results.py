@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ArgumentError, MissingExtraError, NumpyVggError
-from ..files.lines import csv_line, csv_path
+from ..files.lines import csv_line, csv_path, line_bytes
 from ..photo.predictor import Prediction
 from .output import check_file, json_text, written
 from .rows import Csv, JsonLines, column_types, records
@@ -140,14 +140,14 @@ class Results:
         """Append to the file of errors."""
         with self.errors.open("ab") as file:
             if not self.error_count:
-                file.write(_encoded(csv_line(["image", "error"], in_file=True)))
-            file.write(_encoded(csv_line([csv_path(path), str(error)], in_file=True)))
+                file.write(line_bytes(csv_line(["image", "error"], in_file=True)))
+            file.write(line_bytes(csv_line([csv_path(path), str(error)], in_file=True)))
         self.error_count += 1
 
     def _append(self, lines: Iterable[str]) -> None:
         end = self._file.tell()
         try:
-            self._file.write(b"".join(map(_encoded, lines)))
+            self._file.write(b"".join(map(line_bytes, lines)))
             self._file.flush()
         except OSError as error:  # a full disk
             os.truncate(self._rows, end)
@@ -187,7 +187,7 @@ class Results:
         _, parquet = _pyarrow()
         with self._rows.open("wb") as file:
             for batch in parquet.ParquetFile(self.path).iter_batches(_GROUP):
-                file.writelines(_encoded(json_text(row)) for row in batch.to_pylist())
+                file.writelines(line_bytes(json_text(row)) for row in batch.to_pylist())
 
 
 def check_output(path: Path, resume: bool, inputs: Sequence[str]) -> None:
@@ -241,7 +241,3 @@ def _pyarrow() -> tuple[Any, Any]:
             "Parquet needs pyarrow: pip install 'numpyvgg[parquet]'; or write .csv or .jsonl"
         ) from None
     return pyarrow, pyarrow.parquet
-
-
-def _encoded(line: str) -> bytes:
-    return f"{line}\n".encode("utf-8", "surrogateescape")

@@ -30,6 +30,11 @@ def csv_line(cells: Sequence[object], in_file: bool = False) -> str:
     return csv.writer(_Line(), lineterminator="\r\n").writerow(harmless)[:-2]
 
 
+def line_bytes(line: str) -> bytes:
+    """A line as it stands in a file: names are written with the very bytes that they have."""
+    return f"{line}\n".encode("utf-8", "surrogateescape")
+
+
 def _as_text(cell: str) -> str:
     return f"'{cell}" if cell.startswith(_FORMULA) else cell
 

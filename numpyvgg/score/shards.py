@@ -25,7 +25,7 @@ from typing import Any
 
 from ..errors import ArgumentError
 from ..files.cache import written_whole
-from ..files.lines import csv_line, csv_path
+from ..files.lines import csv_line, csv_path, line_bytes
 from .scorer import Columns
 from .table import COLUMNS as LABELS
 from .table import Table
@@ -134,21 +134,19 @@ class Run:
         _write(mark, [json.dumps(stats, indent=1).encode()])
 
     def answers(self) -> Iterator[list[str]]:
-        """The cells of every answer in the shards that are done, in order: row and `ANSWERS`."""
+        """The cells of every answer, in order, once all shards are done: row and `ANSWERS`."""
         for shard in self.shards:
-            if self.is_done(shard):
-                yield from _rows(self._paths(shard)[0])
+            yield from _rows(self._paths(shard)[0])
 
     def errors(self) -> Iterator[list[str]]:
-        """The cells of every error in the shards that are done: `ERRORS`."""
+        """The cells of every error, once all shards are done: `ERRORS`."""
         for shard in self.shards:
-            if self.is_done(shard):
-                yield from _rows(self._paths(shard)[1])
+            yield from _rows(self._paths(shard)[1])
 
     # ------------------------------------------------------------------ merging
 
     def merge(self) -> None:
-        """Write all shards that are done as one table of answers, labels first, and one of errors."""
+        """Write the shards, once all are done, as one table of answers, labels first, and one of errors."""
         rows = self.table.rows
         header = [_line([*LABELS, *ANSWERS])]
         lines = (_line([*rows[int(row)].cells(), *cells]) for row, *cells in self.answers())
@@ -207,7 +205,7 @@ def differences(theirs: object, ours: object, place: str = "") -> Iterator[str]:
 
 
 def _line(cells: Iterable[object]) -> bytes:
-    return f"{csv_line(list(cells), in_file=True)}\n".encode("utf-8", "surrogateescape")
+    return line_bytes(csv_line(list(cells), in_file=True))
 
 
 def _write(path: Path, lines: Iterable[bytes]) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from ..errors import ArgumentError
-from ..files.lines import csv_line, csv_path
+from ..files.lines import csv_line, csv_path, line_bytes
 from ..photo.folders import find_photographs
 
 #: Oldest age that is believed, in years
@@ -110,7 +110,7 @@ class Table:
         """The table as lines of CSV."""
         header: list[object] = [*COLUMNS]
         for cells in (header, *(row.cells() for row in self.rows)):
-            yield f"{csv_line(cells, in_file=True)}\n".encode("utf-8", "surrogateescape")
+            yield line_bytes(csv_line(cells, in_file=True))
 
     def sha256(self) -> str:
         """Of the lines: two tables are the same where this is."""
