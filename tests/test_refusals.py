@@ -241,22 +241,30 @@ FILES = {
     "cast_string_huge": "a string is no int64",
     "constant_bad_value_ints": "another type than its name says",
     "constant_value_int_text": "another type than its name says",
+    "constant_two_outputs": "has 2 outputs, and gives one",
+    "constant_without_output": "has 0 outputs, and gives one",
     "constantofshape_20GB": r"shape \[5000000000\] would take 20 GB",
     "constantofshape_4TB": "would take",
     "conv_bias_string": "input 'B' is object",
     "conv_bias_wrong_len_bn": "sizes of B and of the channels: 3 and 2",
     "conv_group_huge": "do not make .* groups",
+    "conv_kernel_without_pixels": "kernels without a pixel",
     "conv_neg_dilation": "'dilations' is .* at least 1",
+    "conv_no_filters": None,
     "conv_pad_below_zero": r"attribute 'pads' is \[0, -1, 0, 0\], and has to be at least 0",
     "conv_pads_20GB": "would take",
+    "conv_transpose_no_images": None,
     "prelu_slope_of_another_axis": r"slope \[4\] does not broadcast to \[3, 4, 5\]",
     "resize_scales_without_axis": "scales is no list of numbers",
     "roialign_beyond_the_batch": "batch_indices .* for a batch of 1",
     "div_int_zero": "divided by 0",
     "expand_20GB": "would take 60 GB",
     "expand_shape_only_20GB_then_relu": "would take 60 GB",
+    "expand_shape_without_axis": r"shape has shape \[\], and has to be a list",
     "gather_64d": "a result would have 71 axes",
     "gather_neg": "axis 99 is outside",
+    "group_normalization_scale_of_channels": "not one for each of 2 groups",
+    "hardmax_of_no_numbers": None,
     "identity_chain_2000": None,
     "identity_cycle_weight": "waits for its own output",
     "identity_no_input": "missing a required argument",
@@ -271,10 +279,14 @@ FILES = {
     "pool_neg_pads": "'pads' is .* at least 0",
     "pool_zero_stride": "'strides' is .* at least 1",
     "pow_int_negative": None,
+    "reduce_axes_without_axis": r"axes has shape \[\], and has to be a list",
     "reshape_huge": "do not make",
     "resize_transposes": "perm .* is no order",
     "shape_input_huge": "would take",
+    "slice_steps_without_axis": r"has shape \[\], and has to be a list",
     "slice_step0": "a step is 0",
+    "softmax_of_no_numbers": None,
+    "squeeze_axes_without_axis": r"axes has shape \[\], and has to be a list",
     "tile_20GB": "would take 60 GB",
     "tile_2^63": "would take",
     "vgg_constant_bad": "another type than its name says",
@@ -286,9 +298,9 @@ FILES = {
 
 
 def feed_for(session):
-    types = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(string)": object}
+    types = {"float": np.float32, "float16": np.float16, "int64": np.int64, "string": object}
     return {
-        value.name: np.ones([n if isinstance(n, int) and n < 3000 else 2 for n in value.shape], types[value.type])
+        value.name: np.ones([n if isinstance(n, int) and n < 3000 else 2 for n in value.shape], types[value.type[7:-1]])
         for value in session.get_inputs()
     }
 

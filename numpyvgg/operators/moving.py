@@ -41,7 +41,7 @@ def Squeeze_1(data: np.ndarray, *, axes: Ints | None = None) -> np.ndarray:
 
 
 def Squeeze_13(data: np.ndarray, axes: np.ndarray | None = None) -> np.ndarray:
-    return data.squeeze(None if axes is None else tuple(axes.reshape(-1).tolist()))
+    return data.squeeze(None if axes is None else tuple(axes.tolist()))
 
 
 def Unsqueeze_1(data: np.ndarray, *, axes: Ints) -> np.ndarray:

@@ -100,11 +100,6 @@ def integers(values: Any, name: str) -> list[int]:
     return list(values)
 
 
-def listed(values: Any) -> Any:
-    """A tensor without axes as a list of its one number: exporters write Squeeze's axes so."""
-    return values.reshape(1) if isinstance(values, np.ndarray) and values.ndim == 0 else values
-
-
 def single(value: np.ndarray, name: str) -> Any:
     """The one number of a tensor."""
     if value.size != 1:
@@ -520,14 +515,14 @@ def Transpose(data: Shape, *, perm: Sequence[int] | None = None) -> Shape:
 def Squeeze(data: Shape, axes: Any = None) -> Shape | None:
     if axes is None:
         return None if None in data else tuple(size for size in data if size != 1)
-    chosen = axes_of(listed(axes), len(data))
+    chosen = axes_of(axes, len(data))
     for axis in chosen:
         agree(data[axis], 1, f"axis {axis} of {show(data)}, which shall go, and 1")
     return tuple(size for i, size in enumerate(data) if i not in chosen)
 
 
 def Unsqueeze(data: Shape, axes: Any) -> Shape:
-    axes = integers(listed(axes), "axes")
+    axes = integers(np.atleast_1d(axes), "axes")  # ONNX Runtime takes one number for a list of one here, and here alone
     chosen = axes_of(axes, len(data) + len(axes))
     rest = iter(data)
     return tuple(1 if i in chosen else next(rest) for i in range(len(data) + len(chosen)))
