@@ -13,7 +13,7 @@ distribution with k degrees of freedom, and
 
 fails by chance with probability `bounds.FAILURE` = 1e-6 (t_8 = 13.3). That the network is *like* its passes is an
 assumption: these sum sqrt(K) groups of products one after the other, between a naive loop and a blocked one. Plain
-kernels measured were at 0.3 to 3 of the root mean square as a rule, OpenCV's Winograd F(6 x 6, 3 x 3) at up to 7; a
+kernels measured were at 0.3 to 3 of the root mean square as a rule, OpenCV's Winograd F(6 x 6, 3 x 3) at up to 18; a
 network whose output was wrong by 1e-4, or that kept one layer's weights in float16, was beyond the limit.
 
 The assumption fails where many terms are equal: rounding errors repeat from pixel to pixel, other orders do not shake
