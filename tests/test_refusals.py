@@ -258,6 +258,7 @@ FILES = {
     "resize_scales_without_axis": "scales is no list of numbers",
     "roialign_beyond_the_batch": "batch_indices .* for a batch of 1",
     "div_int_zero": "divided by 0",
+    "einsum_diagonal_of_no_square": "sizes of 'i' in '...ii': 1 and 5 are not the same",
     "expand_20GB": "would take 60 GB",
     "expand_shape_only_20GB_then_relu": "would take 60 GB",
     "expand_shape_without_axis": r"shape has shape \[\], and has to be a list",

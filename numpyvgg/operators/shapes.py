@@ -407,9 +407,11 @@ def Einsum(*Inputs: Shape, equation: str) -> Shape:
             refuse(f"term {term!r} of the equation does not go with {show(shape)}")
         rest = len(shape) - len(after)
         wide.append(shape[len(before) : rest] if dots else ())
+        within: dict[str, Size] = {}  # a diagonal does not broadcast
         for letter, size in (*zip(before, shape, strict=False), *zip(after, shape[rest:], strict=True)):
             if not letter.isalpha() or not letter.isascii():
                 refuse(f"equation {equation!r} has {letter!r}, which is no letter")
+            within[letter] = agree(within.get(letter), size, f"sizes of {letter!r} in {term!r}")
             known = sizes.get(letter, 1)
             sizes[letter] = size if known == 1 else known if size == 1 else agree(known, size, f"sizes of {letter!r}")
     if not arrow:
