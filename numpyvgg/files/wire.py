@@ -190,7 +190,10 @@ class Message:
                     size, start = self._varint(position, end)
                 position = start + size
             elif kind == VARINT:
-                _, position = self._varint(position, end)
+                if position < end and data[position] < 0x80:
+                    position += 1
+                else:
+                    _, position = self._varint(position, end)
             elif kind == FIXED32:
                 position += 4
             elif kind == FIXED64:
@@ -306,6 +309,9 @@ class Message:
 
     def _each(self, run: Run) -> Iterator[tuple[int, int]]:
         """Walk over a run of fields with lengths once more -> start and end of each value."""
+        if run.count == 1:
+            yield run.start, run.end
+            return
         end = run.first
         for _ in range(run.count):
             size, start = self._varint(end + run.head, run.end)
@@ -334,13 +340,13 @@ class Message:
 
     def integers(self, number: int) -> list[int]:
         """A repeated integer field, packed or not, as signed numbers; for the short lists of shapes and attributes."""
-        self.charge(_NUMBER * self.integer_count(number))
         numbers: list[int] = []
         for position, end, keyed in self._numbers(number, VARINT):
             values = []
             while position < end:
                 value, position = self._varint(position, end)
                 values.append(_signed(value))
+                self.charge(_NUMBER)
             numbers += values[1::2] if keyed else values
         return numbers
 
