@@ -98,6 +98,18 @@ def changed(model, op_type, **attributes):
     return dataclasses.replace(model, nodes=nodes)
 
 
+def pixels_first(model):
+    """The model with fc6 reading its image pixel by pixel, all channels of each."""
+    nodes = []
+    for node in model.nodes:
+        if node.name == "fc6_flatten":
+            transpose = dataclasses.replace(node, op_type="Transpose", outputs=["t"], attributes={"perm": [0, 2, 3, 1]})
+            nodes += [transpose, dataclasses.replace(node, inputs=["t"])]
+        else:
+            nodes.append(node)
+    return dataclasses.replace(model, nodes=nodes)
+
+
 @pytest.fixture(scope="module")
 def narrow(tmp_path_factory):
     writer = levi_hassner(width=16, gain=0.02)
@@ -121,14 +133,7 @@ def test_alpha_that_is_not_divided_by_the_size_is_seen(narrow):
 def test_fully_connected_weights_act_on_channels_first(narrow):
     """With pixels first, fc6 answers something else: 7 x 7 pixels of 24 channels are not 24 channels of 7 x 7."""
     writer, model = narrow
-    pixels_first = []
-    for node in model.nodes:
-        if node.name == "fc6_flatten":
-            transpose = dataclasses.replace(node, op_type="Transpose", outputs=["t"], attributes={"perm": [0, 2, 3, 1]})
-            pixels_first += [transpose, dataclasses.replace(node, inputs=["t"])]
-        else:
-            pixels_first.append(node)
-    wrong = differences(dataclasses.replace(model, nodes=pixels_first), writer, crops(1, 227))[0]
+    wrong = differences(pixels_first(model), writer, crops(1, 227))[0]
     assert wrong["pool5"] <= 1e-5 < 1e-2 < wrong["fc6"]
 
 
