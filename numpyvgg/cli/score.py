@@ -13,7 +13,7 @@ from ..files.cache import written_whole
 from ..score import FORMATS, Scorer, read
 from ..score.compute import compute
 from ..score.scores import collect, scores
-from ..score.shards import Run, Shard
+from ..score.shards import Run, Shard, manifest_of
 from ..score.table import Table
 from ..text import table as columns
 from . import preparing
@@ -40,20 +40,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     table = read(args.format, args.path, args.protocol)
     check_folder("-o", args.output)
-    run = _open(args, table, scorer := _scorer(args, table))
-    share, shares = args.shard or (1, 1)
-    todo = [shard for shard in run.shards[share - 1 :: shares] if not run.is_done(shard)]
-    signal = _answer(run, scorer, todo)
-    missing = sum(not run.is_done(shard) for shard in run.shards)
-    if signal or missing:
-        print(f"numpyvgg: {missing} of {len(run.shards)} shards are left; go on with --resume", file=sys.stderr)
-        return 128 + signal if signal else 0
+    run = _finished(args, table) or _answered(args, table)
+    if isinstance(run, int):
+        return run
     run.merge()
     result = _scores(run)
     with written_whole(args.output / "scores.json") as file:
         file.write(json_text(result, indent=1).encode())
     print(_text(result))
     return 1 if result["errors"] else 0
+
+
+def _finished(args: argparse.Namespace, table: Table) -> Run | None:
+    """The run in the folder where all of it is answered, and no network is named: it needs none."""
+    if not args.resume or args.model or not (args.output / "manifest.json").exists():
+        return None
+    run = Run(args.output, table, {**_what(args), "settings": manifest_of(args.output)["settings"]})
+    if not all(map(run.is_done, run.shards)):
+        return None
+    run.go_on()
+    _say(run, f"all {len(table.rows)} photographs are answered already; no network is opened")
+    return run
+
+
+def _answered(args: argparse.Namespace, table: Table) -> Run | int:
+    """The run once all of it is answered; else the exit code."""
+    run = _open(args, table, scorer := _scorer(args, table))
+    share, shares = args.shard or (1, 1)
+    mine = run.shards[share - 1 :: shares]
+    todo = [shard for shard in mine if not run.is_done(shard)]
+    if not todo:
+        _say(run, f"all {sum(map(len, mine))} photographs are answered already")
+    signal = _answer(run, scorer, todo) if todo else 0
+    missing = sum(not run.is_done(shard) for shard in run.shards)
+    if signal or missing:
+        print(f"numpyvgg: {missing} of {len(run.shards)} shards are left; go on with --resume", file=sys.stderr)
+        return 128 + signal if signal else 0
+    return run
+
+
+def _say(run: Run, what: str) -> None:
+    print(printable(f"numpyvgg: {run.folder}: {what}"), file=sys.stderr)
 
 
 def _share(text: str) -> tuple[int, int]:
@@ -70,13 +97,17 @@ def _scorer(args: argparse.Namespace, table: Table) -> Scorer:
     return Scorer(args.model, args.labels, faces=faces, **preparing.said(args))
 
 
+def _what(args: argparse.Namespace) -> dict[str, Any]:
+    """What is scored, for the manifest."""
+    return {"format": args.format, "protocol": args.protocol or FORMATS[args.format].protocols[0]}
+
+
 def _open(args: argparse.Namespace, table: Table, scorer: Scorer) -> Run:
     """The folder of the run, begun or found as it was begun."""
     settings = scorer.settings(boxes=any(row.box for row in table.rows))
     for note in dict.fromkeys(scorer.notes):
         print(printable(f"numpyvgg: {note}"), file=sys.stderr)
-    protocol = args.protocol or FORMATS[args.format].protocols[0]
-    run = Run(args.output, table, {"format": args.format, "protocol": protocol, "settings": settings})
+    run = Run(args.output, table, {**_what(args), "settings": settings})
     if not (args.output / "manifest.json").exists():
         run.begin()
     elif args.resume or args.shard:  # the jobs of an array begin in any order, in one folder
@@ -92,7 +123,7 @@ def _answer(run: Run, scorer: Scorer, todo: list[Shard]) -> int:
     with stop.listening():
         compute(run, scorer, todo, progress.step, stop.event)
     progress.close()
-    print(printable(f"numpyvgg: {run.folder}: {progress.summary}"), file=sys.stderr)
+    _say(run, progress.summary)
     return stop.signal
 
 
@@ -113,12 +144,23 @@ def _text(result: dict[str, Any]) -> str:
             folds = "" if each["fold_mean"] is None else f"{each['fold_mean']:.3f} ± {each['standard_error']:.3f}"
             value = f"{each['value']:.3f}"
             rows.append([network["network"], each["measure"], value, each["unit"], interval, folds, each["n"]])
-    for figure in result["published"]:
-        value = f"{figure['value']:.3f}"
-        rows.append([f"{figure['model']} ({figure['source']}; {figure['remark']})", figure["measure"], value])
     header = ["network", "measure", "value", "unit", "95 %", "mean of folds", "N"]
-    lines = [columns(header, [[*row, *[""] * (len(header) - len(row))] for row in rows], right="<<><>>>")]
+    lines = [columns(header, rows, right="<<><>>>"), *_published(result["published"])]
     counts = {"errors": "not answered", "unused": "left out of the list", "lost_labels": "label not used"}
     for key, what in counts.items():
         lines += [printable(f"{what}: {each['n']}: {each['reason']}") for each in result[key]]
     return "\n".join([*lines, *map(printable, result["remarks"])])
+
+
+def _published(figures: list[dict[str, Any]]) -> list[str]:
+    """Others' figures as a table, and below it where each is from and why it does not compare."""
+    if not figures:
+        return []
+    origins = [f"{figure['source']}: {figure['remark']}" for figure in figures]
+    numbers = {origin: f"[{number}]" for number, origin in enumerate(dict.fromkeys(origins), start=1)}
+    rows = [
+        [figure["model"], figure["measure"], f"{figure['value']:.3f}", numbers[origin]]
+        for figure, origin in zip(figures, origins, strict=True)
+    ]
+    below = [f"{number} {origin}" for origin, number in numbers.items()]
+    return ["", columns(["published", "measure", "value", "from"], rows, right="<<><"), *below, ""]

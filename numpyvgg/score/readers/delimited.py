@@ -6,12 +6,16 @@ column is which, and the scores say that this was taken on trust.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import os
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TextIO
 
 from ...errors import ArgumentError
+from ...files.source import open_plain
 from ..table import COLUMNS, Box, Row, Table, gender_of, number_of
 
 #: Other names of the table's columns, lower case, in published lists
@@ -51,7 +55,7 @@ def records(
         The text cannot be read, or has no column of images.
     """
     try:
-        with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
+        with _open_text(file) as stream:
             first = stream.readline()
             delimiter = max(delimiters, key=first.count)
             cells = next(csv.reader([first], delimiter=delimiter), [])
@@ -59,7 +63,8 @@ def records(
             if "image" not in columns:
                 if not unnamed:
                     wanted = " or ".join(names["image"])
-                    raise ArgumentError(f"{file}: its first line names no column {wanted}, but {', '.join(cells)}")
+                    named = textwrap.shorten(", ".join(cells), 80, placeholder=" ...")
+                    raise ArgumentError(f"{file}: its first line names no column {wanted}, but {named}")
                 columns = {name: place for place, name in enumerate(unnamed)}
                 stream.seek(0)
                 table.remarks.append(f"{file.name} names no columns: they were taken as {', '.join(unnamed)}")
@@ -73,6 +78,19 @@ def records(
                     table.leave_out(f"{file.name}, row {number}", "a row with fewer cells than there are columns")
     except (OSError, csv.Error) as error:
         raise ArgumentError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _open_text(file: Path) -> TextIO:
+    """Open a text; one that no text with columns can be is refused by what it is."""
+    stream = os.fdopen(open_plain(file), encoding="utf-8-sig", errors="surrogateescape", newline="")
+    start = stream.buffer.read(512)
+    stream.seek(0)
+    if b"\0" in start:
+        stream.close()
+        if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise ArgumentError(f"{file}: is a text in UTF-16: save it as UTF-8")
+        raise ArgumentError(f"{file}: is a photograph or another binary file, and no text with columns")
+    return stream
 
 
 def _columns(cells: Sequence[str], names: Mapping[str, Sequence[str]]) -> dict[str, int]:
@@ -94,7 +112,7 @@ def read_records(file: Path, table: Table, rows: Iterator[Record]) -> Table:
         wrong = [name for name in ("age", "std") if record.get(name) and number_of(record[name]) is None]
         box = _box(record)
         if wrong:
-            table.leave_out(image, f"a {wrong[0]} that is no number")
+            table.leave_out(image, f"its {wrong[0]} is no number")
         elif box is None and ("box" in record or CORNERS[0] in record):
             table.leave_out(image, "no box of the face: left, top, right, bottom are needed")
         else:
