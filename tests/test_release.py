@@ -190,3 +190,25 @@ def test_the_page_has_every_key_of_json(tmp_path, capsys):
     assert printed("inspect", network) == set(table["inspect --json"])
     assert printed("models") == set(table["models --json"])
     assert printed("parity", network, "--against", "onnxruntime") == set(table["parity --json"])
+
+
+def test_the_page_has_every_key_and_column_of_scores(tmp_path):
+    """From a benchmark that has all: folds, groups, genders, published figures, a row without a label and one lost."""
+    photograph = tmp_path / "aligned" / "1" / "landmark_aligned_face.1.a.jpg"
+    photograph.parent.mkdir(parents=True)
+    photograph.write_bytes(PORTRAIT.read_bytes())
+    for fold in range(5):
+        age = ("(25, 32)", "(38, 43)")[fold % 2]
+        lines = [
+            "user_id original_image face_id age gender",
+            f"1 a.jpg 1 {age} f",
+            "1 b.jpg 1 55 m",
+            "1 c.jpg 1 None u",
+        ]
+        text = "\n".join(lines).replace(" ", "\t").replace(",\t", ", ")
+        (tmp_path / f"fold_{fold}_data.txt").write_text(text)
+    assert main(["score", "adience", str(tmp_path), "-o", str(tmp_path / "out"), "--model", "small"]) == 1
+    table = rows("Files of `score`")
+    assert keys(json.loads((tmp_path / "out" / "scores.json").read_bytes())) == set(table.pop("scores.json"))
+    for name, columns in table.items():
+        assert next(csv.reader(io.StringIO((tmp_path / "out" / name).read_text("utf-8")))) == columns

@@ -11,8 +11,8 @@ import csv
 import os
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TextIO
 
 from ...errors import ArgumentError
 from ...files.source import open_plain
@@ -80,17 +80,17 @@ def records(
         raise ArgumentError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _open_text(file: Path) -> TextIO:
+def _open_text(file: Path) -> TextIOWrapper:
     """Open a text; one that no text with columns can be is refused by what it is."""
-    stream = os.fdopen(open_plain(file), encoding="utf-8-sig", errors="surrogateescape", newline="")
-    start = stream.buffer.read(512)
-    stream.seek(0)
+    binary = os.fdopen(open_plain(file), "rb")
+    start = binary.read(512)
+    binary.seek(0)
     if b"\0" in start:
-        stream.close()
+        binary.close()
         if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             raise ArgumentError(f"{file}: is a text in UTF-16: save it as UTF-8")
         raise ArgumentError(f"{file}: is a photograph or another binary file, and no text with columns")
-    return stream
+    return TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
 def _columns(cells: Sequence[str], names: Mapping[str, Sequence[str]]) -> dict[str, int]:
