@@ -18,7 +18,7 @@ FLAGS = (
 )
 
 
-def chromium(folder: Path) -> Iterator[Any]:
+def chromium(folder: Path, *flags: str) -> Iterator[Any]:
     """Selenium's driver of a Chromium with a profile of its own in `folder`; where CI has none, a test fails."""
     browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not browser or not driver:
@@ -28,7 +28,7 @@ def chromium(folder: Path) -> Iterator[Any]:
 
     options = webdriver.ChromeOptions()
     options.binary_location = browser
-    for flag in (*FLAGS, f"--user-data-dir={folder}"):
+    for flag in (*FLAGS, *flags, f"--user-data-dir={folder}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     chrome = webdriver.Chrome(options, webdriver.ChromeService(driver))
@@ -39,13 +39,17 @@ def chromium(folder: Path) -> Iterator[Any]:
 
 def visit(browser: Any, address: str | Path, width: int = 1280, dark: bool = False) -> None:
     """Open a page, by its address or its file's path, in a window of so many pixels."""
-    address = address.resolve().as_uri() if isinstance(address, Path) else address
+    appear(browser, width, dark)
+    complaints(browser), requests(browser)  # those of the page before
+    browser.get(address.resolve().as_uri() if isinstance(address, Path) else address)
+
+
+def appear(browser: Any, width: int, dark: bool) -> None:
+    """Have the window so wide, and in dark colours or light ones."""
     metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
     scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
-    complaints(browser), requests(browser)  # those of the page before
-    browser.get(address)
 
 
 def complaints(browser: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""Where NumPy is all there is, networks are read, run and judged all the same."""
+"""Where NumPy is all there is, networks are read, run and judged all the same, and faces found in arrays."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import numpy as np
 import numpyvgg
 from numpyvgg import parity
 from numpyvgg.files.cache import cache_folder
+from numpyvgg.photo.faces.search import align_faces
 
 path, folder = sys.argv[1:]
 x = np.load(f"{folder}/x.npy")
@@ -28,6 +29,8 @@ np.save(f"{folder}/session.npy", probabilities)
 names = [name for node in numpyvgg.read_onnx(path).nodes for name in node.outputs]
 tensors = dict(zip(names, session.run(names, {session.get_inputs()[0].name: x})))
 assert parity.compare(path, x, lambda image: tensors).explained
+assert len(numpyvgg.predict(np.zeros((90, 80, 3), np.uint8)).answers) == 2
+assert [face.found for face in align_faces(np.zeros((90, 80, 3), np.uint8))] == [False]
 assert cache_folder().name == "numpyvgg"
 assert not any(name.split(".")[0] in ("PIL", "scipy", "onnx") for name, module in sys.modules.items() if module)
 """

@@ -6,13 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from PIL import Image
 from tqdm import tqdm
 
 from ..errors import ArgumentError, ImageError, printable
 from ..photo.faces.search import Face
 from ..photo.folders import find_photographs
 from ..photo.images import load_image
+from ..photo.pillow import required
 from ..text import progress_bar
 from . import finding
 from .output import check_folder, written
@@ -29,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
     paths = found.paths
     stems = _stems(paths)
     check_folder("-o", args.output)
+    required("a crop as PNG")
     find = finding.finder(args)
     unreadable = 0
     for path, stem in progress_bar(list(zip(paths, stems, strict=True)), unit="image"):
@@ -63,4 +64,4 @@ def _stems(paths: list[str]) -> list[str]:
 
 def _write(path: Path, face: Face) -> None:
     with written("-o", path) as file:
-        Image.fromarray(face.crop).save(file, "PNG")
+        required("a crop as PNG").fromarray(face.crop).save(file, "PNG")

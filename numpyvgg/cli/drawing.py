@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-
-from PIL import Image
+from typing import TYPE_CHECKING
 
 from ..errors import ArgumentError
-from ..photo.draw import draw_faces, label
+from ..photo.pillow import required
 from ..photo.predictor import Prediction
 from .output import check_file, check_folder, written
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 #: Kinds of file that are written
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".webp")
@@ -27,7 +29,10 @@ def drawings(target: Path, paths: Sequence[str]) -> dict[str, Path]:
     ArgumentError
         There are many photographs and one file; two photographs would go to the same file, or one over itself;
         it cannot be written to.
+    MissingExtraError
+        Pillow is not installed.
     """
+    required("--draw")
     if target.suffix.lower() in SUFFIXES and not target.is_dir():
         if len(paths) != 1:
             raise ArgumentError(f"--draw {target}: one file for {len(paths)} photographs: name a folder")
@@ -51,7 +56,9 @@ def drawings(target: Path, paths: Sequence[str]) -> dict[str, Path]:
 
 def draw(drawing: Path, photo: Image.Image, predictions: Sequence[Prediction]) -> None:
     """Draw boxes and answers on a photograph."""
+    from ..photo.draw import draw_faces, label
+
     faces = [prediction.face for prediction in predictions if prediction.face]
     picture = draw_faces(photo, faces, [label(prediction) for prediction in predictions])
     with written("--draw", drawing) as file:
-        picture.save(file, Image.registered_extensions()[drawing.suffix.lower()], quality=90)
+        picture.save(file, required("--draw").registered_extensions()[drawing.suffix.lower()], quality=90)

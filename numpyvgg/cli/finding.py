@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-
-from PIL import Image
+from typing import TYPE_CHECKING
 
 from ..errors import ArgumentError
 from ..photo.faces.detectors import DETECTOR_HELP, load_detector
 from ..photo.faces.search import Face, align_faces, choose
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 def add_arguments(parser: argparse.ArgumentParser, where: str = "", one: bool = False) -> None:

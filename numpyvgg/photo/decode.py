@@ -67,7 +67,7 @@ def decode(source: str | bytes, name: str, at_least: int | None = None) -> tuple
     ImageError
         It is no photograph, is damaged or cut off, or larger than the limits.
     """
-    with _open(source, name) as file, _quiet():
+    with opened(source, name) as file, _quiet():
         kind, reason = identify(file.read(64), name)
         if not kind:
             raise ImageError(f"{name}: {reason}")
@@ -84,7 +84,7 @@ def decode(source: str | bytes, name: str, at_least: int | None = None) -> tuple
 # ---------------------------------------------------------------------- opening
 
 
-def _open(source: str | bytes, name: str) -> IO[bytes]:
+def opened(source: str | bytes, name: str) -> IO[bytes]:
     """A photograph's bytes as a file that can be sought in; never waits for somebody to write into a pipe."""
     if isinstance(source, bytes):
         return io.BytesIO(source)

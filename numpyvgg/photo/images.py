@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import os
 import re
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ..errors import ArgumentError, ImageError, MissingImageError
+from ..errors import ArgumentError, ImageError, MissingImageError, NumpyVggError
 from .decode import decode, mend_byte_order, tiff_is_opaque
+from .pillow import pillow, required
 from .pixels import to_rgb
+from .pnm import read_pnm
+from .resampling import resized
 
 if TYPE_CHECKING:  # Pillow takes longer to import than a network takes to load
     from PIL import Image
@@ -38,7 +41,7 @@ def load_image(
 
     Returns
     -------
-    PIL.Image.Image
+    PIL.Image.Image, or ndarray, uint8 [H, W, 3], where Pillow is not installed
         Mode RGB. Turned as its EXIF orientation says; values of more than 8 bits scaled by what the file says of black
         and white; what is transparent shows white; of an animation the first frame. Of a photograph with more than 64
         million pixels half the width and height.
@@ -49,19 +52,26 @@ def load_image(
         There is no such file; also a `FileNotFoundError`.
     ImageError
         It is no photograph, or is damaged, cut off, or larger than the limits in `numpyvgg.photo.decode`.
+    MissingExtraError
+        It needs Pillow, which is not installed: all but arrays, PPM and PGM do.
     """
-    from PIL import Image
-
+    Image = pillow()
     if isinstance(source, np.ndarray):
-        source = _image_from_array(source)
+        _check_array(source)
+        if Image is None:
+            return _rgb_array(source)
+        source = Image.fromarray(source)
     name = _name(source)
     try:
+        if Image is None:
+            return cast(Any, read_pnm(_content(source, name), name))
         if isinstance(source, Image.Image):
             mend_byte_order(source)
             source.load()
             return to_rgb(source, name, tiff_is_opaque(source))
-        return to_rgb(*_decode(source, name, at_least))
-    except (ImageError, MemoryError):
+        image, opaque = decode(_content(source, name), name, at_least)
+        return to_rgb(image, name, opaque)
+    except (NumpyVggError, MemoryError):
         raise
     except Exception as error:  # of an image that is closed, or was opened from a damaged file
         raise ImageError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
@@ -75,38 +85,40 @@ def _name(source: object) -> str:
     return named if isinstance(named, str) else f"<{type(source).__name__}>"
 
 
-def _decode(source: Any, name: str, at_least: int | None) -> tuple[Image.Image, str, bool]:
+def _content(source: Any, name: str) -> str | bytes:
+    """A path, or what is in a file."""
     if isinstance(source, str | os.PathLike):
         if re.match(r"[a-z][a-z0-9+.-]+://", name, re.IGNORECASE) and not os.path.exists(name):
             raise MissingImageError(f"{name}: an address, not a file: download it first")
-        source = name
-    else:
-        source = source.read() if hasattr(source, "read") else source
-        source = bytes(source) if isinstance(source, bytes | bytearray | memoryview) else None
-    if source is None:
+        return name
+    content = source.read() if hasattr(source, "read") else source
+    if not isinstance(content, bytes | bytearray | memoryview):
         raise ImageError(f"{name}: cannot be read: give a path, bytes, a binary file, a Pillow image or an array")
-    image, opaque = decode(source, name, at_least)
-    return image, name, opaque
+    return bytes(content)
 
 
-def _image_from_array(pixels: np.ndarray) -> Image.Image:
-    from PIL import Image
-
+def _check_array(pixels: np.ndarray) -> None:
     if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,), (4,)):
         raise ImageError(
             f"an image must be uint8 [H, W], [H, W, 3] or [H, W, 4], not {pixels.dtype} {list(pixels.shape)}"
         )
     if 0 in pixels.shape:
         raise ImageError(f"an image of shape {list(pixels.shape)} has no pixels")
-    return Image.fromarray(pixels)
 
 
-def to_tensor(image: Image.Image, channels: str = "bgr") -> np.ndarray:
+def _rgb_array(pixels: np.ndarray) -> Any:
+    """An array as red, green, blue; what is transparent needs Pillow."""
+    if pixels.shape[2:] == (4,) and pixels[:, :, 3].min() < 255:
+        required("an array with transparent pixels")
+    return np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else np.ascontiguousarray(pixels[:, :, :3])
+
+
+def to_tensor(image: Image.Image | np.ndarray, channels: str = "bgr") -> np.ndarray:
     """A photograph as the networks take it.
 
     Parameters
     ----------
-    image : PIL.Image.Image
+    image : PIL.Image.Image, or ndarray, uint8 [H, W, 3]
         Mode RGB, any size; see `load_image`. A face crop: the networks see nothing else (see `numpyvgg.photo.faces`).
     channels : {"bgr", "rgb"}
         The order that the network was trained with. The published ones take BGR (their page says so, though its own
@@ -117,12 +129,9 @@ def to_tensor(image: Image.Image, channels: str = "bgr") -> np.ndarray:
     ndarray, float32 [1, 3, 224, 224]
         Values 0..255. Resized bilinearly, with the average of all pixels that fall together where the image shrinks.
     """
-    from PIL import Image
-
     if channels not in CHANNELS:
         raise ArgumentError(f"channels={channels!r} does not exist; there are 'bgr' and 'rgb'")
-    resized = image.resize((SIZE, SIZE), Image.Resampling.BILINEAR)
-    pixels = np.asarray(resized, np.float32)  # [224, 224, RGB]
+    pixels = resized(image, (SIZE, SIZE)).astype(np.float32)  # [224, 224, RGB]
     if channels == "bgr":
         pixels = pixels[:, :, ::-1]
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))[None]  # [1, 3, 224, 224]

@@ -10,17 +10,18 @@ import numpy as np
 from ..errors import ArgumentError
 from ..files.caffe import read_mean
 from ..zoo.preparation import Preparation
+from .resampling import resized
 
 if TYPE_CHECKING:
     from PIL import Image
 
 
-def tensors(image: Image.Image, preparation: Preparation) -> np.ndarray:
+def tensors(image: Image.Image | np.ndarray, preparation: Preparation) -> np.ndarray:
     """A photograph's views as a network takes them.
 
     Parameters
     ----------
-    image : PIL.Image.Image
+    image : PIL.Image.Image, or ndarray, uint8 [H, W, 3]
         Mode RGB, any size; see `numpyvgg.photo.images.load_image`. A face crop, where the network is about faces.
     preparation : Preparation
 
@@ -35,11 +36,8 @@ def tensors(image: Image.Image, preparation: Preparation) -> np.ndarray:
     ArgumentError, ModelFormatError
         The mean image has another size, or cannot be read.
     """
-    from PIL import Image
-
     height, width = preparation.size
-    resized = image if image.size == (width, height) else image.resize((width, height), Image.Resampling.BILINEAR)
-    pixels = np.asarray(resized, np.float32)  # [height, width, RGB]
+    pixels = resized(image, (width, height)).astype(np.float32)  # [height, width, RGB]
     if preparation.channels == "bgr":
         pixels = pixels[:, :, ::-1]
     values = pixels.transpose(2, 0, 1)  # [3, height, width]

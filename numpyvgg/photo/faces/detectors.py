@@ -15,11 +15,11 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ...errors import MissingExtraError, UnsupportedModelError
 from ...session import InferenceSession
 from ...zoo import find
+from ..resampling import resized
 from .geometry import Sighting, distinct
 from .mtcnn import Found, MtcnnDetector
 
@@ -129,7 +129,7 @@ class UltraFaceDetector:
         scale = min(self._width / picture.shape[1], self._height / picture.shape[0])
         size = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
         canvas = np.full((self._height, self._width, 3), 127, np.uint8)
-        canvas[: size[1], : size[0]] = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
+        canvas[: size[1], : size[0]] = resized(picture, size)
         x = (canvas.astype(np.float32).transpose(2, 0, 1)[None] - 127) / 128  # [1, 3, H, W]
         scores, boxes = self._session.run([self._scores, self._boxes], {self._input: x})
         likely = (scores[0, :, 1] > 0.7) & (boxes[0, :, 2:] > boxes[0, :, :2]).all(axis=-1)

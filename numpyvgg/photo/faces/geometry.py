@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+
+from ..resampling import reduced, resized, transformed
 
 
 class Sighting(NamedTuple):
@@ -89,18 +90,17 @@ def upright(
     factor = max(1, int(min(extent / size) / 2))
     back = turn(angle).T
     part, corner = _part(photo, centre, np.abs(back) @ (extent / 2), factor)
-    # Pillow asks where in `part` a place of the turned picture comes from: matrix @ place + shift.
+    # Where in `part` a place of the turned picture comes from: matrix @ place + shift.
     width, height = np.maximum(np.ceil(extent / factor).astype(int), 1).tolist()
     matrix = back * (extent / factor / (width, height))
     shift = (centre - corner) / factor - matrix @ (width / 2, height / 2)
-    coefficients = (*matrix[0], shift[0], *matrix[1], shift[1])
-    turned = part.transform((width, height), Image.Transform.AFFINE, coefficients, Image.Resampling.BICUBIC)
-    return np.asarray(turned.resize(size, Image.Resampling.BILINEAR))
+    turned = transformed(part, (width, height), (*matrix[0], shift[0], *matrix[1], shift[1]))
+    return resized(turned, size)
 
 
 def _part(
     photo: NDArray[np.uint8], centre: NDArray[np.floating], reach: NDArray[np.floating], factor: int
-) -> tuple[Image.Image, NDArray[np.int64]]:
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Cut out the part that goes `reach` (x, y) to each side of the centre and a little more, each side 1/factor.
 
     Where it leaves the photograph, the last pixel at the border is repeated. Returns the place of its top left corner
@@ -109,10 +109,12 @@ def _part(
     limit = np.array([photo.shape[1], photo.shape[0]])
     start, stop = np.floor(centre - reach).astype(int) - 2 * factor, np.ceil(centre + reach).astype(int) + 2 * factor
     low, high = np.clip(start, 0, limit - 1), np.clip(stop, 1, limit)
-    inside = Image.fromarray(np.ascontiguousarray(photo[low[1] : high[1], low[0] : high[0]])).reduce(factor)
+    inside = reduced(photo[low[1] : high[1], low[0] : high[0]], factor)
     first, last = (start - low) // factor, -((low - stop) // factor)  # in reduced pixels, 0 the first one inside
-    columns, rows = (np.clip(np.arange(a, b), 0, n - 1) for a, b, n in zip(first, last, inside.size, strict=True))
-    return Image.fromarray(np.asarray(inside)[rows[:, None], columns]), low + first * factor
+    columns, rows = (
+        np.clip(np.arange(a, b), 0, n - 1) for a, b, n in zip(first, last, inside.shape[1::-1], strict=True)
+    )
+    return inside[rows[:, None], columns], low + first * factor
 
 
 def distinct(sightings: list[Sighting]) -> list[Sighting]:

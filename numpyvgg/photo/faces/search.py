@@ -15,16 +15,20 @@ import functools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ...errors import ArgumentError, ImageError
 from ..images import SIZE, load_image
+from ..resampling import resized
 from .detectors import Detector, LandmarkDetector
 from .geometry import Sighting, corners, distinct, from_landmarks, overlap, turn, upright
 from .mtcnn import O_SIDE, MtcnnDetector
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 #: degrees by which the paper turns a photograph before it runs the detector
 DEX_ANGLES = (*range(-60, 61, 5), -90, 90, 180)
@@ -83,14 +87,15 @@ class Face:
 
     def with_margin(self) -> Image.Image:
         """The crop as an image."""
-        return Image.fromarray(self.crop)
+        return load_image(self.crop)
 
     def without_margin(self) -> Image.Image:
         """The face alone, for networks that were trained without the margin; the whole image where there is no face."""
         if not self.found:
             return self.with_margin()
         edge = SIZE * MARGIN / (1 + 2 * MARGIN)
-        return self.with_margin().crop((round(edge), round(edge), round(SIZE - edge), round(SIZE - edge)))
+        inside = slice(round(edge), round(SIZE - edge))
+        return load_image(self.crop[inside, inside])
 
 
 def align_faces(
@@ -183,15 +188,15 @@ def _crop(photo: NDArray[np.uint8], face: Sighting) -> Face:
 
 def _whole(photo: NDArray[np.uint8]) -> Face:
     height, width = photo.shape[:2]
-    crop = np.asarray(Image.fromarray(photo).resize((SIZE, SIZE), Image.Resampling.BILINEAR))
-    return Face(crop, 0.0, np.array([[0.0, 0], [width, 0], [width, height], [0, height]]), 0.0, found=False)
+    outline = np.array([[0.0, 0], [width, 0], [width, height], [0, height]])
+    return Face(resized(photo, (SIZE, SIZE)), 0.0, outline, 0.0, found=False)
 
 
 def _look(photo: NDArray[np.uint8], detector: Detector, angles: Sequence[float], scale: float) -> list[Sighting]:
     """Run the detector on the whole photograph, at this scale, at each angle."""
     extent = np.array([photo.shape[1], photo.shape[0]], float)
     width, height = np.maximum(np.rint(extent * scale), 1).astype(int).tolist()
-    copy = np.asarray(Image.fromarray(photo).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0))
+    copy = resized(photo, (width, height), reducing_gap=2.0)
     unit = extent / (width, height)  # pixels of the photograph per pixel of the copy
     if isinstance(detector, LandmarkDetector):
         found = detector.find(copy)
