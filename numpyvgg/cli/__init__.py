@@ -34,6 +34,7 @@ COMMANDS: dict[str, str] = {
     "fetch": "bring published networks to this machine",
     "score": "score networks on a benchmark, from its labels to the field's measures",
     "bench": "measure this package against the other systems that are installed",
+    "check": "hold a function of your own to an exercise of the lesson",
     "parity": "hold another runtime to rounding theory, layer by layer; write golden tensors",
 }
 
