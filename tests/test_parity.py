@@ -17,7 +17,7 @@ import pytest
 import skimage.data
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from make_standin import Layout, write_standin
+from make_standin import NO_OPS, Layout, write_standin
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
@@ -485,6 +485,18 @@ def test_golden_tensors_open_with_onnx_bit_for_bit(golden, net_path, photographs
         assert ours.dtype == array.dtype == np.float32
         assert array.tobytes() == ours.tobytes()
         assert array.tobytes() == tensors[tensor.name].tobytes()
+
+
+def test_golden_tensors_are_written_past_nodes_that_do_nothing(photographs, tmp_path):
+    """Pad and Dropout of operator set 17 read more than the image: pads, a ratio, whether to train."""
+    layout = Layout(opset=17, storage="raw", no_ops=NO_OPS, flatten="Flatten")
+    path = write_standin(tmp_path / "net.onnx", layout, configuration="A", width=1 / 64, classes=5)
+    folder = write_golden(path, photographs[:1], tmp_path / "golden")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    (expected,) = onnxruntime.InferenceSession(path, options).run(None, {"input": photographs[:1]})
+    _, ours = read_tensor_proto(folder / "test_data_set_0" / "output_0.pb")
+    assert np.abs(ours - expected).max() <= 1e-6
 
 
 def test_golden_outputs_are_the_nearest_float32(tmp_path):
