@@ -57,6 +57,8 @@ CASES = [
     Case("Conv", [X4, W4], "3 filters do not make 2 groups", {"group": 2}),
     Case("Conv", [X4, f(3, 1, 3, 3)], "channels of input"),
     Case("Conv", [X4, f(3, 2, 6, 6)], "does not fit 5 pixels"),
+    Case("ConvTranspose", [f(1, 2, 3), f(2, 1, 2)], r"image \[8\] gives \[4\]", {"strides": [2], "output_shape": [8]}),
+    Case("ConvTranspose", [f(1, 2, 3), f(2, 1, 2)], "output_padding .* smaller neither", {"output_padding": [1]}),
     Case("Conv", [X4, f(3, 2, 3)], "weight .* does not fit input"),
     Case("Conv", [X4, W4, f(1)], "sizes of B and of the channels: 1 and 3"),
     Case("Conv", [X4, W4, f(4)], "sizes of B and of the channels: 4 and 3"),

@@ -90,22 +90,30 @@ def transposed_sizes(
     output_padding: Ints | None,
     output_shape: Ints | None,
 ) -> tuple[list[int], list[int]]:
-    """The result's size along each axis, and how much is cut off before it."""
+    """The result's size along each axis, and how much is cut off before it.
+
+    With `auto_pad` the result ends where the last filter does, also where strides are larger than the kernel: ONNX
+    Runtime and ONNX's shape inference have it so, while the specification's text adds zeros up to size times stride.
+    """
     rank = len(spatial)
     extra = output_padding or [0] * rank
+    extents = [dilation * (kernel - 1) + 1 for kernel, dilation in zip(kernel_shape, dilations, strict=True)]
     whole = [
-        stride * (size - 1) + more + dilation * (kernel - 1) + 1
-        for size, kernel, stride, dilation, more in zip(spatial, kernel_shape, strides, dilations, extra, strict=True)
+        stride * (size - 1) + more + extent
+        for size, extent, stride, more in zip(spatial, extents, strides, extra, strict=True)
     ]
     same = auto_pad in ("SAME_UPPER", "SAME_LOWER")
     if output_shape:
         sizes = list(output_shape[-rank:])
     elif same:
-        sizes = [size * stride for size, stride in zip(spatial, strides, strict=True)]
+        sizes = [min(size * stride, most) for size, stride, most in zip(spatial, strides, whole, strict=True)]
     else:
         around = list(pads or [0] * (2 * rank)) if auto_pad in ("NOTSET", "") else [0] * (2 * rank)
         return [whole[i] - around[i] - around[rank + i] for i in range(rank)], around[:rank]
     cuts = [max(total - size, 0) for total, size in zip(whole, sizes, strict=True)]
+    fitting = [(sizes[i] + cuts[i] - extents[i]) // strides[i] + 1 for i in range(rank)]
+    if output_shape and fitting != list(spatial):
+        raise ArgumentError(f"a convolution of an image {sizes} gives {fitting}, not the input's {list(spatial)}")
     return sizes, [cut // 2 if auto_pad == "SAME_UPPER" else cut - cut // 2 for cut in cuts]
 
 

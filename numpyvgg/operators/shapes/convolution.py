@@ -92,3 +92,6 @@ def _check_lists(
         refuse(f"output_shape {output_shape} has not the {rank} axes of the image")
     for wanted, size in zip(kernel_shape or (), W[2:], strict=False):
         agree(wanted, size, f"kernel_shape {kernel_shape} and weight {show(W)}")
+    limits = map(max, strides or [1] * rank, dilations or [1] * rank)
+    if any(more >= limit for more, limit in zip(output_padding or (), limits, strict=False)):
+        refuse(f"output_padding {output_padding} is smaller neither than strides {strides} nor dilations {dilations}")
