@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import math
 import os
 import pickle
 import shutil
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from numpyvgg.errors import ArgumentError, NumpyVggError
 from numpyvgg.score import FORMATS, Scorer, metrics, read
 from numpyvgg.score.groups import group_of, span
 from numpyvgg.score.published import OTHER_WEIGHTS
+from numpyvgg.score.shards import Run
 
 PORTRAIT = Path(__file__).parents[1] / "numpyvgg" / "data" / "eileen_collins.jpg"
 rng = np.random.default_rng(5)
@@ -514,6 +517,66 @@ def test_a_scorer_is_sent_without_its_networks():
 def test_a_box_is_cropped_before_it_is_answered(album):
     columns = Scorer("age-small")([str(PORTRAIT), str(album / "0.jpg")], [(20, 20, 80, 80), (9e3, 0, 9.1e3, 99)])
     assert columns["error"] == ["", "the box of its face is outside the photograph"]
+
+
+# ---------------------------------------------------------------------- runs by Dask
+
+
+@pytest.fixture
+def cluster():
+    """A scheduler in this process, and two workers of one thread in processes of their own."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+    ) as cluster:
+        yield cluster
+
+
+def after_the_first_shard(monkeypatch, action) -> None:
+    """Do something once, when the first shard has been written."""
+    write, done = Run.write, []
+
+    def written(run, *args):
+        write(run, *args)
+        if not done:
+            done.append(action())
+
+    monkeypatch.setattr(Run, "write", written)
+
+
+def test_dask_gives_the_same_bytes_even_where_a_worker_dies(album, tmp_path, small_shards, cluster, monkeypatch):
+    score(album, tmp_path / "here")
+    pids = [worker.pid for worker in cluster.workers.values()]
+    after_the_first_shard(monkeypatch, lambda: os.kill(pids[0], signal.SIGKILL))
+    assert score(album, tmp_path / "there", "--dask", cluster.scheduler_address) == 1
+    assert pids != [worker.pid for worker in cluster.workers.values()], "no worker was killed"
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+
+
+def test_without_its_scheduler_a_run_stops_and_goes_on(album, tmp_path, capsys, small_shards, cluster, monkeypatch):
+    score(album, tmp_path / "here")
+    after_the_first_shard(monkeypatch, cluster.close)
+    assert score(album, tmp_path / "there", "--dask", cluster.scheduler_address) == 2
+    assert "lost the scheduler" in capsys.readouterr().err
+    assert len([*(tmp_path / "there" / "shards").glob("*.json")]) == 1
+    assert score(album, tmp_path / "there", "--resume") == 1
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+
+
+def test_a_scheduler_that_is_not_there_is_one_line(album, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(pytest.importorskip("numpyvgg.score.cluster"), "PATIENCE", 1)
+    assert score(album, tmp_path / "out", "--dask", "tcp://127.0.0.1:9") == 2
+    assert "no scheduler answers there" in capsys.readouterr().err
+    assert score(album, tmp_path / "out", "--dask", "csv") == 2
+    assert "give the scheduler's address" in capsys.readouterr().err
+
+
+def test_dask_shares_out_cores_by_memory(monkeypatch):
+    cluster = pytest.importorskip("numpyvgg.score.cluster")
+    monkeypatch.setattr(cluster, "available_cores", lambda: 8)
+    for gigabytes, shared in ((64, (8, 1)), (1, (2, 4)), (0.2, (1, 8))):
+        monkeypatch.setattr(cluster, "memory_limit", lambda gigabytes=gigabytes: int(gigabytes * 1e9))
+        assert cluster.shared_out(Scorer("small")) == shared
 
 
 @pytest.mark.parametrize("share", ["0/2", "3/2", "1", "a/b", "1/0"])

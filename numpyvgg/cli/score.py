@@ -33,6 +33,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--protocol", metavar="NAME", help="which split, labels or rule; see docs/scoring.md")
     parser.add_argument("--faces", action="store_true", help="look for the largest face, where FORMAT would not")
     parser.add_argument("--shard", metavar="I/N", type=_share, help="answer every N-th shard from the I-th on (1 to N)")
+    parser.add_argument(
+        "--dask",
+        metavar="ADDRESS",
+        nargs="?",
+        const="",
+        type=_address,
+        help="answer by Dask: the scheduler's address, tcp://HOST:8786, or none for processes on this machine's cores",
+    )
     parser.add_argument("--resume", action="store_true", help="go on where an earlier run in DIR ended")
     preparing.add_arguments(parser)
 
@@ -71,7 +79,7 @@ def _answered(args: argparse.Namespace, table: Table) -> Run | int:
     todo = [shard for shard in mine if not run.is_done(shard)]
     if not todo:
         _say(run, f"all {sum(map(len, mine))} photographs are answered already")
-    signal = _answer(run, scorer, todo) if todo else 0
+    signal = _answer(run, scorer, todo, args.dask) if todo else 0
     missing = sum(not run.is_done(shard) for shard in run.shards)
     if signal or missing:
         print(f"numpyvgg: {missing} of {len(run.shards)} shards are left; go on with --resume", file=sys.stderr)
@@ -89,6 +97,12 @@ def _share(text: str) -> tuple[int, int]:
     if len(words) != 2 or not all(word.isdecimal() for word in words) or not 1 <= int(words[0]) <= int(words[1]):
         raise argparse.ArgumentTypeError(f"{text!r}: give I/N with I from 1 to N, as 2/8")
     return int(words[0]), int(words[1])
+
+
+def _address(text: str) -> str:
+    if text and "://" not in text:
+        raise argparse.ArgumentTypeError(f"{text!r}: give the scheduler's address, as tcp://HOST:8786")
+    return text
 
 
 def _scorer(args: argparse.Namespace, table: Table) -> Scorer:
@@ -117,11 +131,16 @@ def _open(args: argparse.Namespace, table: Table, scorer: Scorer) -> Run:
     return run
 
 
-def _answer(run: Run, scorer: Scorer, todo: list[Shard]) -> int:
-    """Answer shards -> the signal that ended it, or 0."""
+def _answer(run: Run, scorer: Scorer, todo: list[Shard], dask: str | None) -> int:
+    """Answer shards, here or by Dask -> the signal that ended it, or 0."""
     progress, stop = Progress(sum(map(len, todo))), Stop()
     with stop.listening():
-        compute(run, scorer, todo, progress.step, stop.event)
+        if dask is None:
+            compute(run, scorer, todo, progress.step, stop.event)
+        else:
+            from ..score import cluster
+
+            cluster.compute(run, scorer, todo, progress.step, stop.event, dask)
     progress.close()
     _say(run, progress.summary)
     return stop.signal

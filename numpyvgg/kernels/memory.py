@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..errors import ArgumentError
 from ..text import human_bytes
+from .process import SHARE
 
 #: Where nothing tells: what 32 bits and a browser's Python can address at most.
 _UNTOLD = 1 << 32
@@ -40,6 +41,7 @@ class Budget:
     """
 
     def __init__(self, memory: str | int | None = None):
+        memory = SHARE.memory if memory is None else memory
         number = isinstance(memory, Integral) and not isinstance(memory, bool) and memory > 0
         if memory not in (None, "small", "fast") and not number:
             raise ArgumentError(f"memory={memory!r}: 'small', 'fast', or a number of bytes is needed")

@@ -22,11 +22,15 @@ from typing import Any
 
 import numpy as np
 
+from .process import SHARE
+
 _AVX512_KERNELS = ("SkylakeX", "Cooperlake", "Sapphirerapids", "SapphireRapids")  # OpenBLAS's names of them
 
 
 def available_cores() -> int:
-    """Cores that this process may use: its affinity, and its container's quota where that is less."""
+    """Cores that this process may use: its share, else its affinity, and its container's quota where that is less."""
+    if SHARE.cores:
+        return SHARE.cores
     try:
         cores = len(os.sched_getaffinity(0))
     except AttributeError:  # macOS and Windows have no affinity

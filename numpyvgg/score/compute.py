@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -32,4 +33,4 @@ def compute(
         columns = scorer(paths[rows], boxes[rows], stop, progress)
         if stop.is_set():
             return
-        run.write(shard, columns, time.perf_counter() - began)
+        run.write(shard, columns, time.perf_counter() - began, platform.node())

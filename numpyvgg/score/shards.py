@@ -107,8 +107,8 @@ class Run:
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
-    def write(self, shard: Shard, columns: Columns, seconds: float) -> None:
-        """Write a shard's answers, and its mark last."""
+    def write(self, shard: Shard, columns: Columns, seconds: float, host: str) -> None:
+        """Write a shard's answers, and its mark last: among others, how many seconds they took, and where."""
         answers, errors = [_line(["row", *ANSWERS])], [_line(ERRORS)]
         reasons: dict[str, int] = {}
         for i, (row, error) in enumerate(zip(columns["row"], columns["error"], strict=True)):
@@ -128,7 +128,7 @@ class Run:
             "answered": len(shard) - len(errors) + 1,
             "errors": reasons,
             "seconds": round(seconds, 3),
-            "host": platform.node(),
+            "host": host,
             "sha256": hashes,
         }
         _write(mark, [json.dumps(stats, indent=1).encode()])
