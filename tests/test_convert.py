@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 from caffe_networks import PUBLISHED, levi_hassner
 from caffe_writer import Writer
+from PIL import Image
 from test_caffe_networks import LAYER_TYPES, SIZE, crops
 
 from numpyvgg import InferenceSession, cli
@@ -100,3 +101,23 @@ def test_a_mistake_is_one_line_and_writes_nothing(arguments, reason, tmp_path, m
     assert error.count("\n") == 1
     assert re.search(reason, error), error
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("form", "kind"),
+    [
+        ("JPEG", "JPEG image"),
+        ("PNG", "PNG image"),
+        ("BMP", "BMP image"),
+        ("TIFF", "TIFF image"),
+        ("AVIF", "AVIF image"),
+    ],
+)
+@pytest.mark.parametrize(
+    "command", [["convert", "net", "out.onnx"], ["convert", "net", "net", "out.onnx"], ["inspect", "net"]]
+)
+def test_a_picture_is_named_as_what_it_is(form, kind, command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (8, 8)).save("net", form)
+    assert cli.main(command) == 2
+    assert re.match(rf"numpyvgg: net: byte 0: this is an? .*{kind}", capsys.readouterr().err)

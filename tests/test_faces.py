@@ -7,6 +7,7 @@ import inspect
 import io
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
@@ -17,7 +18,8 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image, ImageDraw, ImageFont
 
 from numpyvgg import cli
-from numpyvgg.errors import ImageError, MissingExtraError, UnsupportedModelError
+from numpyvgg.errors import ArgumentError, ImageError, MissingExtraError, UnsupportedModelError
+from numpyvgg.photo import decode, pixels
 from numpyvgg.photo.draw import BOX, draw_faces, label
 from numpyvgg.photo.faces.detectors import CascadeDetector, Detector, UltraFaceDetector, load_detector
 from numpyvgg.photo.faces.geometry import upright
@@ -290,6 +292,37 @@ def test_boxes_are_in_the_coordinates_of_the_photograph_as_exif_turns_it(
     np.testing.assert_array_equal(face.crop, upright_face.crop)
 
 
+@pytest.mark.parametrize(("form", "orientation"), [("jpg", 1), ("jpg", 6), ("png", 1), ("png", 6), ("jp2", 1)])
+def test_boxes_are_in_the_photographs_own_pixels_where_it_is_read_at_half_its_size(
+    form: str, orientation: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of more than 64 million pixels are, and JPEG 2000 of more than 16 million."""
+    path, exif = tmp_path / f"large.{form}", Image.Exif()
+    photo = load_image(PORTRAIT).crop((0, 0, 511, 501))
+    exif[0x0112] = orientation
+    (photo if orientation == 1 else photo.transpose(Image.Transpose.ROTATE_90)).save(path, exif=exif)
+    (whole,) = align_faces(path)
+    for module in (decode, pixels):
+        monkeypatch.setattr(module, "WHOLE", 100_000)
+    monkeypatch.setattr(decode, "_WHOLE_JPEG2000", 100_000)
+    half = load_image(path)
+    assert max(half.size) == 256
+    for source in (path, np.asarray(half)):
+        (face,) = align_faces(source)
+        np.testing.assert_allclose(face.box, whole.box / (1 if source is path else 2), atol=4)
+        assert face.angle == pytest.approx(whole.angle, abs=3)
+    assert align_faces(half, lambda picture: ([], []))[0].box.max(axis=0).tolist() == [511, 501]
+    drawn, there = draw_faces(half, [whole], [""]), replace(whole, box=whole.box / 2)
+    expected = draw_faces(load_image(np.asarray(half)), [there], [""])
+    np.testing.assert_array_equal(np.asarray(drawn), np.asarray(expected))
+
+
+@pytest.mark.parametrize("given", ["mtcnn", 3, Path("detector.onnx")])
+def test_what_finds_no_faces_is_refused_by_the_arguments_name(given: object) -> None:
+    with pytest.raises(ArgumentError, match=r"detector=.* finds no faces: give what detectors\.load_detector"):
+        align_faces(np.zeros((30, 30, 3), np.uint8), given)  # type: ignore[arg-type]
+
+
 def test_a_face_cut_by_the_border_is_found_and_padded_with_the_border(
     detector: Detector, references: dict[Path, tuple[Image.Image, Face]]
 ) -> None:
@@ -446,6 +479,9 @@ def test_align_goes_on_after_a_file_that_is_no_image_and_does_not_overwrite(
     assert (tmp_path / "out" / "dot-1.png").exists()
     assert cli.main(["align", str(tmp_path / "dot.png"), str(tmp_path / "other" / "dot.bmp"), *out]) == 2
     assert "would both be dot-1.png" in capsys.readouterr().err
+    assert cli.main(["align", str(tmp_path / "note.jpg"), *out]) == 2  # alone, it is a mistake like any other
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "note.jpg: not an image" in line
 
 
 def test_predict_answers_for_every_face_in_every_format(

@@ -261,7 +261,9 @@ def test_a_run_goes_on_with_what_is_not_answered_yet(suffix, network, photograph
     assert sorted(asked) == photographs[8:10] + photographs[20:22]
     assert rows(output)[:10] == begun
     assert sorted(row["image"] for row in rows(output)) == photographs[8:22]
+    capsys.readouterr()
     assert cli.main(["predict", *photographs[8:22], *words]) == 0
+    assert capsys.readouterr().err == f"numpyvgg: {output}: all 14 photographs are answered already\n"
     assert len(rows(output)) == 14
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -20,7 +21,7 @@ from test_zoo import files, published  # noqa: F401  (fixtures)
 import numpyvgg
 from numpyvgg import ArgumentError, FetchError, Predictor, cli, zoo
 from numpyvgg.cli.rows import age_chart
-from numpyvgg.photo.answers import answer
+from numpyvgg.photo.answers import answer, expected_age
 from numpyvgg.photo.images import load_image, to_tensor
 from numpyvgg.photo.predictor import default_models
 from numpyvgg.zoo.labels import GENDER, ages
@@ -55,7 +56,8 @@ def test_a_folder_of_mixed_files_is_answered_but_for_those_that_cannot_be_read(n
     answered = [json.loads(line)["image"] for line in captured.out.splitlines()]
     assert len(answered) == len(set(answered)) == 20
     assert not set(answered) & set(unreadable)
-    *named, last, skipped = captured.err.splitlines()
+    *named, last, small, skipped = captured.err.splitlines()
+    assert "20 with fewer pixels than the networks look at" in small
     assert skipped == "numpyvgg: skipped 1 that are no photographs: 1 .txt files (notes.txt)"
     assert len(named) == 4
     for path in unreadable:
@@ -180,3 +182,95 @@ def test_of_the_papers_networks_those_that_are_here_answer(here, monkeypatch, tm
     for name in here:
         zoo.PUBLISHED[name].path.touch()
     assert default_models() == (here or ("age-small", "gender-small"))
+
+
+@pytest.mark.parametrize("option", [[], ["--json"], ["--csv"], ["-o", "ages.csv"], ["--faces"]])
+@pytest.mark.parametrize("content", [None, b"", b"not an image"])
+def test_one_photograph_that_cannot_be_read_is_one_line_and_a_mistake(content, option, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    if content is not None:
+        Path("lone.jpg").write_bytes(content)
+    assert cli.main(["predict", "lone.jpg", *option]) == 2
+    captured = capsys.readouterr()
+    assert not captured.out
+    (line,) = captured.err.splitlines()
+    if "-o" in option:
+        assert "1 of 1 photographs, 1 errors" in line
+        assert "lone.jpg: " in Path("ages.csv.errors.csv").read_text()
+    else:
+        assert line.startswith("numpyvgg: lone.jpg: ")
+
+
+def test_what_is_to_be_known_of_the_networks_is_said_once_before_the_first_answer(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("NUMPYVGG_CACHE", str(tmp_path))
+    (tmp_path / "broken.jpg").touch()
+    assert cli.main(["predict", str(tmp_path / "broken.jpg"), str(PORTRAIT)]) == 1
+    *lines, count = capsys.readouterr().err.splitlines()
+    assert sorted(line.split(",")[0].split(": ")[-1] for line in lines) == [
+        "the file is empty",
+        "the small networks answer",
+    ]
+    assert count == "numpyvgg: 1 of 2 images could not be read"
+
+
+@pytest.mark.parametrize("size", [(1, 1), (223, 400), (400, 223), (224, 224)])
+def test_a_photograph_with_fewer_pixels_than_the_network_looks_at_is_remarked(size, networks, tmp_path, capsys):
+    path = tmp_path / "photo.png"
+    Image.new("RGB", size, "teal").save(path)
+    assert cli.main(["predict", str(path), *models(networks)]) == 0
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == 1
+    remark = f"numpyvgg: 1 with fewer pixels than the networks look at, enlarged: {path} ({size[0]}x{size[1]})"
+    assert captured.err.splitlines() == ([] if size == (224, 224) else [remark])
+
+
+def test_of_many_small_photographs_a_few_are_named(networks, tmp_path, capsys):
+    for i in range(5):
+        Image.new("RGB", (10 + i, 10)).save(tmp_path / f"{i}.png")
+    assert cli.main(["predict", str(tmp_path), *models(networks)]) == 0
+    remark = capsys.readouterr().err.splitlines()[-1]
+    assert remark.startswith("numpyvgg: 5 with fewer pixels than the networks look at, enlarged: ")
+    assert remark.endswith("2.png (12x10), ...")
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ([None], "models: None is no network"),
+        (7, "models: 7 is no network"),
+        (["small", 1.5], "models: 1.5 is no network"),
+        (b"age.onnx", "models: b'age.onnx' is no network"),
+    ],
+)
+def test_what_is_no_network_is_refused_by_the_arguments_name(given, reason):
+    with pytest.raises(ArgumentError, match=reason):
+        numpyvgg.predict(PORTRAIT, given)
+
+
+def test_faces_are_a_choice_or_what_finds_them():
+    with pytest.raises(ArgumentError, match="faces='mtcnn': give True, False, or what finds faces"):
+        next(Predictor(["age-small"]).many([PORTRAIT], faces="mtcnn"))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "reason"),
+    [
+        ([0.5, -0.1, 0.6], "numbers from -0.1 to 0.6 with the sum 1 are no distribution"),
+        ([0.2, 0.2], "sum 0.4 are no distribution"),
+        ([3.0, 4.0, 1.0], "sum 8 are no distribution"),
+        ([np.nan, 1.0], "sum nan are no distribution"),
+        ([np.inf, 0.0], "sum inf are no distribution"),
+        ([], r"float64 \[0\] is no distribution"),
+        ([[0.5, 0.5]], r"float64 \[1, 2\] is no distribution"),
+        (["a"], "is no distribution over years"),
+    ],
+)
+def test_what_is_no_distribution_has_no_expected_age(numbers, reason):
+    with pytest.raises(ArgumentError, match=reason):
+        expected_age(np.array(numbers))
+
+
+def test_each_probability_needs_its_year():
+    with pytest.raises(ArgumentError, match="3 years for 2 probabilities"):
+        expected_age(np.array([0.5, 0.5]), years=[1, 2, 3])
+    assert expected_age(np.array([0.5, 0.5], np.float16), years=[10, 20]).expected == 15

@@ -15,7 +15,7 @@ from ..photo.images import load_image
 from ..photo.pillow import required
 from ..text import progress_bar
 from . import finding
-from .output import check_folder, written
+from .output import check_folder, exit_code, written
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,9 +46,9 @@ def run(args: argparse.Namespace) -> int:
             tqdm.write(printable(f"{path}: {which}{face}: {crop}"))
     if found.remark:
         print(printable(f"numpyvgg: {found.remark}"), file=sys.stderr)
-    if unreadable:
+    if unreadable and len(paths) > 1:
         print(f"numpyvgg: {unreadable} of {len(paths)} images could not be read", file=sys.stderr)
-    return 1 if unreadable else 0
+    return exit_code(unreadable, len(paths))
 
 
 def _stems(paths: list[str]) -> list[str]:

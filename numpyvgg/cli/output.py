@@ -106,6 +106,11 @@ def written(option: str, path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise ArgumentError(f"{option} {name}: cannot be written: {reason}") from None
 
 
+def exit_code(errors: int, photographs: int) -> int:
+    """0; 1 where some photographs could not be read; 2, as for any mistake, where that was the only one."""
+    return 0 if not errors else 2 if photographs == 1 else 1
+
+
 # ---------------------------------------------------------------------- lines
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from itertools import groupby
 from pathlib import Path
@@ -15,15 +15,18 @@ from tqdm import tqdm
 from ..errors import ArgumentError, NumpyVggError, printable
 from ..photo.folders import find_photographs
 from ..photo.images import load_image
-from ..photo.pipeline import FaceFinder
 from ..photo.predictor import DEX_MODELS, SMALL_MODELS, WINOGRAD_FROM, Prediction, Predictor, default_models
 from ..text import human_bytes
 from ..version import __version__
 from ..zoo import PUBLISHED
 from . import drawing, finding, preparing
+from .output import exit_code
 from .progress import Progress, Stop
 from .results import FORMATS, Results, check_output
 from .rows import Csv, JsonLines, Text, Writer
+
+#: Photographs of one kind that a remark names
+NAMED = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,13 +64,23 @@ def run(args: argparse.Namespace) -> int:
     finding.check(args)
     drawings = drawing.drawings(args.draw, paths) if args.draw else {}
     find = finding.finder(args) if args.faces else False
-    predictor = _open(args)
+    predictor, notes = _open(args)
     sink: Results | Printed = _results(args, predictor, paths) if args.output else Printed(args)
     todo = [path for path in paths if not sink.is_done(path)]
-    code = _answer(predictor, todo, sink, find, args, drawings)
-    if found.remark:
-        print(printable(f"numpyvgg: {found.remark}"), file=sys.stderr)
-    return code
+    progress, stop = Progress(len(todo), len(paths)), Stop()
+    conv = predictor.conv if args.output else predictor.method(len(todo))
+    with stop.listening() if args.output else nullcontext():
+        answered = _after(notes, predictor.many(todo, find, conv=conv, stop=stop.event))
+        enlarged = _write(answered, sink, drawings, progress)
+        sink.close(finished=not stop.signal)
+    rule = _rule(conv, args.resume) if args.output else ""
+    for remark in (_summary(sink, progress, rule), enlarged.remark, found.remark):
+        if remark:
+            print(printable(f"numpyvgg: {remark}"), file=sys.stderr)
+    if stop.signal:
+        print("numpyvgg: stopped; go on with --resume", file=sys.stderr)
+        return 128 + stop.signal
+    return exit_code(progress.errors, len(paths))
 
 
 def _rule(conv: str, resumed: bool) -> str:
@@ -78,24 +91,22 @@ def _rule(conv: str, resumed: bool) -> str:
     return f"convolutions by {conv}, as always {photographs}"
 
 
-def _open(args: argparse.Namespace) -> Predictor:
-    """The networks; what their user should know is said on stderr."""
+def _open(args: argparse.Namespace) -> tuple[Predictor, list[str]]:
+    """The networks, and what their user should know."""
     models = args.model or default_models()
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         predictor = Predictor(models, labels=args.labels, **preparing.said(args))
+    notes = [str(warning.message) for warning in told]
     if not args.model and models == SMALL_MODELS:
         size = human_bytes(sum(PUBLISHED[name].size for name in DEX_MODELS))
-        print(
-            f"numpyvgg: the small networks answer, for tightly cropped faces; for those of the paper: "
+        notes.append(
+            f"the small networks answer, for tightly cropped faces; for those of the paper: "
             f"numpyvgg fetch {' '.join(DEX_MODELS)} ({size} together); for eight groups of ages in 24 MB: "
-            f"--model age-googlenet",
-            file=sys.stderr,
+            f"--model age-googlenet"
         )
-    notes = [note for network in predictor.networks.values() for note in network.notes]
-    for note in dict.fromkeys([*(str(warning.message) for warning in told), *notes]):
-        print(printable(f"numpyvgg: {note}"), file=sys.stderr)
-    return predictor
+    notes += [note for network in predictor.networks.values() for note in network.notes]
+    return predictor, list(dict.fromkeys(notes))
 
 
 def _results(args: argparse.Namespace, predictor: Predictor, paths: Sequence[str]) -> Results:
@@ -116,40 +127,68 @@ def _results(args: argparse.Namespace, predictor: Predictor, paths: Sequence[str
     return Results(args.output, settings, args.top, args.faces)
 
 
-def _answer(
-    predictor: Predictor,
-    paths: Sequence[str],
-    sink: Results | Printed,
-    find: bool | FaceFinder,
-    args: argparse.Namespace,
-    drawings: dict[str, Path],
-) -> int:
-    """Ask about each photograph, and write what is said of it -> the exit code."""
-    progress, stop = Progress(len(paths)), Stop()
-    conv = predictor.conv if args.output else predictor.method(len(paths))
-    with stop.listening() if args.output else nullcontext():
-        answered = predictor.many(paths, find, conv=conv, stop=stop.event)
-        for path, group in groupby(answered, key=lambda prediction: prediction.source):
-            predictions = list(group)
-            error = predictions[0].error
-            if error:
-                sink.write_error(path, error)
-            else:
-                sink.write(path, predictions)
-                if path in drawings:
-                    drawing.draw(drawings[path], load_image(path), predictions)  # held until now it would fill memory
-            progress.step(failed=error is not None)
-        progress.close()
-        sink.close(finished=not stop.signal)
-    if args.output:
-        rule = _rule(conv, args.resume)
-        print(printable(f"numpyvgg: {sink}: {progress.summary}; {rule}"), file=sys.stderr)
-    if stop.signal:
-        print("numpyvgg: stopped; go on with --resume", file=sys.stderr)
-        return 128 + stop.signal
-    if progress.errors and not args.output:
-        print(f"numpyvgg: {progress.errors} of {len(paths)} images could not be read", file=sys.stderr)
-    return 1 if progress.errors else 0
+def _after(notes: Sequence[str], predictions: Iterator[Prediction]) -> Iterator[Prediction]:
+    """The predictions; the notes are said on stderr before the first answer, and not where there is none."""
+    said = False
+    for prediction in predictions:
+        if not prediction.error and not said:
+            said = True
+            for note in notes:
+                tqdm.write(printable(f"numpyvgg: {note}"), file=sys.stderr)
+        yield prediction
+
+
+def _write(
+    answered: Iterator[Prediction], sink: Results | Printed, drawings: dict[str, Path], progress: Progress
+) -> Enlarged:
+    """Write what is said of each photograph -> those that were too small."""
+    enlarged = Enlarged()
+    for path, group in groupby(answered, key=lambda prediction: prediction.source):
+        predictions = list(group)
+        error = predictions[0].error
+        if error:
+            sink.write_error(path, error)
+        else:
+            sink.write(path, predictions)
+            enlarged.look(path, predictions[0])
+            if path in drawings:
+                drawing.draw(drawings[path], load_image(path), predictions)  # held until now it would fill memory
+        progress.step(failed=error is not None)
+    progress.close()
+    return enlarged
+
+
+def _summary(sink: Results | Printed, progress: Progress, rule: str) -> str:
+    """What came of a run."""
+    if isinstance(sink, Results):
+        return f"{sink}: {progress.summary}; {rule}" if progress.total else f"{sink}: {progress.summary}"
+    if progress.errors and progress.of > 1:
+        return f"{progress.errors} of {progress.of} images could not be read"
+    return ""
+
+
+class Enlarged:
+    """Photographs that have fewer pixels than a network looks at: they are answered, and remarked."""
+
+    def __init__(self) -> None:
+        self._first: list[str] = []
+        self._count = 0
+
+    def look(self, path: str, prediction: Prediction) -> None:
+        """Remember a photograph if it is one of those."""
+        sides = [preparation.size for preparation in prediction.preparations.values()]
+        if any(prediction.size[0] < width or prediction.size[1] < height for height, width in sides):
+            self._count += 1
+            if self._count <= NAMED:
+                self._first.append(f"{path} ({prediction.size[0]}x{prediction.size[1]})")
+
+    @property
+    def remark(self) -> str:
+        """One line about them; "" where there are none."""
+        if not self._count:
+            return ""
+        named = ", ".join([*self._first, *(["..."] if self._count > NAMED else [])])
+        return f"{self._count} with fewer pixels than the networks look at, enlarged: {named}"
 
 
 class Printed:

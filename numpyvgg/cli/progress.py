@@ -23,10 +23,13 @@ class Progress:
     ----------
     total : int
         Photographs to come.
+    of : int, optional
+        As many there are with those that an earlier run has answered.
     """
 
-    def __init__(self, total: int):
+    def __init__(self, total: int, of: int | None = None):
         self.total, self.done, self.errors = total, 0, 0
+        self.of = total if of is None else of
         self._begin = self._told = time.monotonic()
         self._bar = progress_bar(total=total, unit="image", delay=1)
 
@@ -54,9 +57,15 @@ class Progress:
     @property
     def summary(self) -> str:
         """What came of them all."""
+        before = self.of - self.total
+        if not self.total:
+            return f"all {before} photographs are answered already"
         seconds = time.monotonic() - self._begin
         errors = f", {self.errors} errors" if self.errors else ""
-        return f"{self.done} of {self.total} photographs{errors} in {_clock(seconds)}, {self.rate:.1f} a second"
+        already = f" ({before} more were answered already)" if before else ""
+        return (
+            f"{self.done} of {self.total} photographs{already}{errors} in {_clock(seconds)}, {self.rate:.1f} a second"
+        )
 
     def __str__(self) -> str:
         left = (self.total - self.done) / max(self.rate, 1e-9)

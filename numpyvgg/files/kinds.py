@@ -21,6 +21,9 @@ _STARTS = {
     b"\xff\xd8\xff": ("a JPEG image", ""),
     b"\x89PNG": ("a PNG image", ""),
     b"GIF8": ("a GIF image", ""),
+    b"BM": ("a BMP image", ""),
+    b"II*\0": ("a TIFF image, or a camera's raw file", ""),
+    b"MM\0*": ("a TIFF image, or a camera's raw file", ""),
     b"RIFF": ("a WebP image or a film", ""),
     b"%PDF": ("a PDF", ""),
     b"\x93NUMPY": ("a NumPy array", ""),
@@ -60,6 +63,8 @@ def refuse(source: Source, wanted: str, a_text: bool = False) -> None:
         kind = "" if a_text and kind in ("a network's definition", "a text file") else kind
     elif not kind and head[:1] == b"\x08" and wanted != ONNX:
         kind, mend = "an ONNX file, or no model at all", "give it a name that ends in .onnx"
+    elif head[4:8] == b"ftyp":
+        kind = "a HEIC or AVIF image, or a film"
     elif head[4:8] == b"ORTM":  # the name of a FlatBuffers file
         kind, mend = "a file in ONNX Runtime's own format (.ort)", "take the .onnx file that it was made of"
     if kind:

@@ -15,6 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from ..errors import ArgumentError
 from ..zoo.labels import UNKNOWN, Labels
 
 
@@ -120,7 +121,7 @@ def answer(outputs: np.ndarray, labels: Labels = UNKNOWN) -> Answer:
     if len(outputs) == 1:
         return Value(float(outputs[0]), "years" if labels.kind == "age" else "")
     if labels.kind == "age":
-        return expected_age(outputs, labels.years)
+        return _age(outputs, labels.years)
     most_probable = int(outputs.argmax())
     probability, label = float(outputs[most_probable]), labels.name(most_probable)
     if labels.kind == "gender":
@@ -131,7 +132,34 @@ def answer(outputs: np.ndarray, labels: Labels = UNKNOWN) -> Answer:
 
 
 def expected_age(probabilities: np.ndarray, years: Sequence[float] | None = None) -> Age:
-    """The expected value over classes that stand for these years, by default 0, 1, 2 and so on."""
+    """The expected value over classes that stand for these years, by default 0, 1, 2 and so on.
+
+    Parameters
+    ----------
+    probabilities : ndarray [classes]
+        None below 0, with the sum 1.
+    years : sequence of float, optional
+
+    Raises
+    ------
+    ArgumentError
+        They are no distribution, such as scores before the softmax, or the outputs for several images; or there is not
+        a year for each.
+    """
+    p = np.asarray(probabilities)
+    if p.ndim != 1 or not len(p) or p.dtype.kind not in "fiu":
+        raise ArgumentError(f"{p.dtype} {list(p.shape)} is no distribution over years: give one image's probabilities")
+    if not (np.isfinite(p).all() and p.min() >= -1e-6 and abs(p.sum(dtype=np.float64) - 1) < 0.01):
+        raise ArgumentError(
+            f"numbers from {p.min():.3g} to {p.max():.3g} with the sum {p.sum(dtype=np.float64):.6g} are no "
+            "distribution over years: give probabilities, after the softmax"
+        )
+    if years is not None and len(years) != len(p):
+        raise ArgumentError(f"{len(years)} years for {len(p)} probabilities: give one for each")
+    return _age(probabilities, years)
+
+
+def _age(probabilities: np.ndarray, years: Sequence[float] | None) -> Age:
     p = np.asarray(probabilities, np.float64)
     values = np.arange(len(p), dtype=np.float64) if years is None else np.asarray(years, np.float64)
     expected = float(values @ p)

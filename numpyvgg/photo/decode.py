@@ -43,7 +43,7 @@ _WORKSPACE = 300_000_000
 _PAGES = 100
 
 
-def decode(source: str | bytes, name: str, at_least: int | None = None) -> tuple[Image.Image, bool]:
+def decode(source: str | bytes, name: str, at_least: int | None = None) -> tuple[Image.Image, bool, tuple[int, int]]:
     """Decode a photograph.
 
     Parameters
@@ -61,6 +61,8 @@ def decode(source: str | bytes, name: str, at_least: int | None = None) -> tuple
         Loaded, in the mode that its file has; with the tags of its file, where it has some.
     opaque : bool
         Whether the file says that its fourth channel is no transparency, though Pillow calls it alpha.
+    size : (int, int)
+        Width and height of the photograph, which may be decoded at less.
 
     Raises
     ------
@@ -126,7 +128,7 @@ _quiet = _Quiet()
 # ---------------------------------------------------------------------- decoding
 
 
-def _load(kind: str, file: IO[bytes], name: str, at_least: int | None) -> tuple[Image.Image, bool]:
+def _load(kind: str, file: IO[bytes], name: str, at_least: int | None) -> tuple[Image.Image, bool, tuple[int, int]]:
     if kind == "TIFF":
         _silence_libtiff()
     if kind == "PNG":
@@ -137,6 +139,7 @@ def _load(kind: str, file: IO[bytes], name: str, at_least: int | None) -> tuple[
         mend_byte_order(image)
         _mend_palette(image)
     _check_size(kind, image, name)
+    size = image.size
     if kind == "JPEG":
         _check_scans(image, file, name)
         if image.width * image.height > WHOLE:
@@ -154,7 +157,8 @@ def _load(kind: str, file: IO[bytes], name: str, at_least: int | None) -> tuple[
         if kind != "JPEG" or "truncated" not in str(error):
             raise
         image = _jpeg_without_end(file, name)
-    return image, tiff_is_opaque(image) or (kind == "TGA" and not _tga_has_alpha(file))
+    opaque = tiff_is_opaque(image) or (kind == "TGA" and not _tga_has_alpha(file))
+    return image, opaque, size if kind in ("JPEG", "JPEG2000") else image.size
 
 
 def _plugin(kind: str, name: str) -> Any:

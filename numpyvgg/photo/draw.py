@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .answers import Age, Value
 from .faces.search import Face
+from .pixels import reduction
 from .predictor import Prediction
 
 BOX, SHADOW = (255, 214, 0), (0, 0, 0)
@@ -60,18 +61,19 @@ def draw_faces(photo: Image.Image, faces: Sequence[Face], labels: Sequence[str])
     scale = max(1, -(-MIN_SIDE // max(photo.size)))
     picture = photo.resize((photo.width * scale, photo.height * scale), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(picture)
+    boxes = [face.box * (scale / reduction(photo)) for face in faces]  # from the photograph's own pixels
     width = max(2, round(max(picture.size) / 300))
-    for face in faces:
+    for face, box in zip(faces, boxes, strict=True):
         if face.found:
-            outline = [tuple(corner) for corner in (face.box * scale).tolist()]
+            outline = [tuple(corner) for corner in box.tolist()]
             for color, thickness in ((SHADOW, width + 2), (BOX, width)):
                 draw.line([*outline, *outline[:2]], fill=color, width=thickness, joint="curve")
-    taken = [_around(face.box * scale) for face in faces if face.found]
-    for face, words in zip(faces, labels, strict=True):  # after all boxes: no line through words
+    taken = [_around(box) for face, box in zip(faces, boxes, strict=True) if face.found]
+    for face, box, words in zip(faces, boxes, labels, strict=True):  # after all boxes: no line through words
         if words:
-            across = float(np.linalg.norm(face.box[1] - face.box[0])) * scale if face.found else max(picture.size) / 4
+            across = float(np.linalg.norm(box[1] - box[0])) if face.found else max(picture.size) / 4
             sign = _sign(words, max(MIN_LETTERS, min(across / 5, max(picture.size) / 30)), picture.width)
-            places = _places(_around(face.box * scale), sign.size, picture.size) if face.found else [(0, 0)]
+            places = _places(_around(box), sign.size, picture.size) if face.found else [(0, 0)]
             left, top = min(places, key=lambda place: _covered(place, sign.size, taken))
             picture.paste(sign, (left, top))
             taken.append((left, top, left + sign.width, top + sign.height))

@@ -44,7 +44,7 @@ def load_image(
     PIL.Image.Image, or ndarray, uint8 [H, W, 3], where Pillow is not installed
         Mode RGB. Turned as its EXIF orientation says; values of more than 8 bits scaled by what the file says of black
         and white; what is transparent shows white; of an animation the first frame. Of a photograph with more than 64
-        million pixels half the width and height.
+        million pixels half the width and height; `pixels.photograph_size` tells the whole.
 
     Raises
     ------
@@ -69,8 +69,8 @@ def load_image(
             mend_byte_order(source)
             source.load()
             return to_rgb(source, name, tiff_is_opaque(source))
-        image, opaque = decode(_content(source, name), name, at_least)
-        return to_rgb(image, name, opaque)
+        image, opaque, size = decode(_content(source, name), name, at_least)
+        return to_rgb(image, name, opaque, size)
     except (NumpyVggError, MemoryError):
         raise
     except Exception as error:  # of an image that is closed, or was opened from a damaged file

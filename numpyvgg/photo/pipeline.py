@@ -28,6 +28,7 @@ from .ahead import Ahead, Call
 from .answers import Answer
 from .estimator import Estimator
 from .images import load_image
+from .pixels import photograph_size
 from .tensors import tensors
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class Answered:
         For each face, by network; for the photograph as a whole one entry. Empty where there is an error.
     faces : list of Face or None
         Beside `answers`; None where nobody looked for faces.
+    size : (int, int)
+        Width and height of the photograph in pixels; 0 where there is an error.
     error : NumpyVggError or None
         Why there is no answer.
     """
@@ -69,6 +72,7 @@ class Answered:
     source: Source
     answers: list[dict[str, Answer]]
     faces: list[Face | None]
+    size: tuple[int, int] = (0, 0)
     error: NumpyVggError | None = None
 
 
@@ -79,6 +83,7 @@ class _Prepared:
     source: Source
     faces: list[Face | None]
     views: list[dict[Preparation, np.ndarray]]  # each [V, 3, H, W]
+    size: tuple[int, int] = (0, 0)
     error: NumpyVggError | None = None
 
 
@@ -133,13 +138,14 @@ def _prepare(source: Source, networks: Mapping[str, Estimator], find: FaceFinder
         with reported_as_ours(name):
             image = load_image(source, None if find else smallest_side(networks))
             faces = _faces(image, name, find)
-            return _Prepared(source, faces, [_views(image, face, networks) for face in faces])
+            views = [_views(image, face, networks) for face in faces]
+            return _Prepared(source, faces, views, photograph_size(image))
     except MemoryError:
-        return _Prepared(source, [], [], ImageError(f"{name}: decoding it takes more memory than there is"))
+        return _Prepared(source, [], [], error=ImageError(f"{name}: decoding it takes more memory than there is"))
     except ArgumentError:  # what was asked for is wrong, and not this photograph
         raise
     except NumpyVggError as error:
-        return _Prepared(source, [], [], error)
+        return _Prepared(source, [], [], error=error)
 
 
 def _faces(image: Image.Image, name: str, find: FaceFinder | None) -> list[Face | None]:
@@ -173,4 +179,5 @@ def _answer(batch: list[_Prepared], networks: Mapping[str, Estimator]) -> Iterat
             given[name] = found
     rest = iter(answers)
     for prepared in batch:
-        yield Answered(prepared.source, list(islice(rest, len(prepared.views))), prepared.faces, prepared.error)
+        answered = list(islice(rest, len(prepared.views)))
+        yield Answered(prepared.source, answered, prepared.faces, prepared.size, prepared.error)

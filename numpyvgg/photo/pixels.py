@@ -21,7 +21,24 @@ _WITH_ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")
 _BAND = 1 << 20
 
 
-def to_rgb(image: Image.Image, name: str, opaque: bool = False) -> Image.Image:
+#: In an image's `info`: the photograph's size, and the image's own, which another image made of it has not
+_SIZES = "numpyvgg sizes"
+
+
+def photograph_size(image: Image.Image | np.ndarray) -> tuple[int, int]:
+    """Width and height of the photograph that an image was loaded from, which may have been made smaller by that."""
+    if isinstance(image, np.ndarray):
+        return image.shape[1], image.shape[0]
+    size, own = image.info.get(_SIZES, (image.size, image.size))
+    return size if own == image.size else image.size
+
+
+def reduction(image: Image.Image | np.ndarray) -> int:
+    """How many pixels of the photograph one pixel of the image stands for, along each side; see `photograph_size`."""
+    return 1 if isinstance(image, np.ndarray) else round(photograph_size(image)[0] / image.width)
+
+
+def to_rgb(image: Image.Image, name: str, opaque: bool = False, size: tuple[int, int] | None = None) -> Image.Image:
     """An image in mode RGB, upright, without the tags of its file.
 
     Parameters
@@ -32,6 +49,8 @@ def to_rgb(image: Image.Image, name: str, opaque: bool = False) -> Image.Image:
         What errors call it.
     opaque : bool
         Whether its alpha channel is none.
+    size : (int, int), optional
+        Width and height of the photograph, of which the image may have been made smaller; see `photograph_size`.
 
     Returns
     -------
@@ -48,19 +67,23 @@ def to_rgb(image: Image.Image, name: str, opaque: bool = False) -> Image.Image:
 
     if 0 in image.size:
         raise ImageError(f"{name}: an image of {image.width} x {image.height} has no pixels")
+    width, height = size or photograph_size(image)
     factor = 1 if image.width * image.height <= WHOLE else 2
     if image.mode == "RGB" and "transparency" not in image.info and factor == 1:
         rgb = image.copy()
     else:
         to_grey, paint = _grey(image, name), _paint(image, opaque)
-        width, height = (-(-side // factor) for side in image.size)
-        rgb = Image.new("RGB", (width, height))
+        rgb = Image.new("RGB", (-(-image.width // factor), -(-image.height // factor)))
         for top, band in _bands(image):
             band = paint(to_grey(band))
             rgb.paste(band if factor == 1 else band.reduce(factor), (0, top // factor))
-    method = _TURNS.get(_orientation(image))
+    orientation = _orientation(image)
+    method = _TURNS.get(orientation)
     upright = rgb if method is None else rgb.transpose(Image.Transpose[method])
     upright.info.clear()  # or it would be turned once more by whoever reads it again
+    if (width, height) != image.size or factor > 1:
+        on_its_side = 5 <= orientation <= 8
+        upright.info[_SIZES] = ((height, width) if on_its_side else (width, height)), upright.size
     return upright
 
 

@@ -22,6 +22,7 @@ from .answers import Answer
 from .estimator import LabelsLike, open_estimator
 from .images import load_image
 from .pipeline import FaceFinder, Source, answer_all, smallest_side
+from .pixels import photograph_size
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -55,6 +56,8 @@ class Prediction:
         How the photograph was prepared for each network, and what the network's classes mean.
     conv : {"im2col", "winograd"}
         How convolutions were computed.
+    size : (int, int)
+        Width and height of the photograph in pixels; 0 where it could not be read.
     source : path, or whatever the photograph was given as
         Of `Predictor.many`.
     error : NumpyVggError or None
@@ -66,6 +69,7 @@ class Prediction:
     preparations: dict[str, Preparation] = field(default_factory=dict, repr=False, compare=False)
     labels: dict[str, Labels] = field(default_factory=dict, repr=False, compare=False)
     conv: str = field(default="", compare=False)
+    size: tuple[int, int] = field(default=(0, 0), compare=False)
     source: Source = field(default=None, repr=False, compare=False)
     error: NumpyVggError | None = None
 
@@ -130,7 +134,7 @@ class Predictor:
         if isinstance(models, str | os.PathLike):
             models = [models]
         names: list[str] = []
-        for model in default_models() if models is None else models:
+        for model in default_models() if models is None else _listed(models):
             names += SMALL_MODELS if model == "small" else [os.fspath(model)]
         if not names:
             raise ArgumentError("no network is named: leave models out, or name one")
@@ -146,7 +150,7 @@ class Predictor:
     def __call__(self, image: Image.Image) -> Prediction:
         """Ask each network about an image of mode RGB; see `numpyvgg.photo.images.load_image`."""
         answers = {name: network(image) for name, network in self.networks.items()}
-        return Prediction(answers, None, self._preparations, self._labels, self.conv)
+        return Prediction(answers, None, self._preparations, self._labels, self.conv, photograph_size(image))
 
     def faces(
         self, photo: Image.Image, detector: Detector | None = None, faces: Sequence[Face] | None = None
@@ -201,6 +205,8 @@ class Predictor:
         >>> for prediction in numpyvgg.Predictor().many(paths):  # doctest: +SKIP
         ...     print(prediction.source, prediction)
         """
+        if not (isinstance(faces, bool) or callable(faces)):
+            raise ArgumentError(f"faces={faces!r}: give True, False, or what finds faces in a photograph and its name")
         find = None if faces is False else _all_faces if faces is True else faces
         remaining = iter(sources)
         first = list(islice(remaining, WINOGRAD_FROM))
@@ -228,13 +234,22 @@ class Predictor:
             if answered.error:
                 yield replace(common, source=answered.source, error=answered.error)
             for answers, face in zip(answered.answers, answered.faces, strict=True):
-                yield replace(common, source=answered.source, answers=answers, face=face)
+                yield replace(common, source=answered.source, answers=answers, face=face, size=answered.size)
 
 
 def _all_faces(photo: Image.Image, name: str) -> list[Face]:
     from .faces.search import align_faces
 
     return align_faces(photo)
+
+
+def _listed(models: Any) -> Iterable[str | os.PathLike[str]]:
+    """The networks that are named, if they are."""
+    named = list(models) if isinstance(models, Iterable) and not isinstance(models, bytes) else [models]
+    for model in named:
+        if not isinstance(model, str | os.PathLike):
+            raise ArgumentError(f"models: {model!r} is no network: give names or paths, or leave models out")
+    return named
 
 
 def one_for_each(labels: LabelsLike | list[LabelsLike] | None, names: list[str]) -> list[LabelsLike | None]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import ArgumentError, MissingExtraError
 from ..photo.answers import Age, Gender
+from ..photo.pixels import photograph_size
 from ..text import human_bytes
 from ..vgg.layer import Layer
 from .explanation import Explanation, LayerView
@@ -130,7 +131,7 @@ class _Photograph:
     @classmethod
     def of(cls, explanation: Explanation) -> _Photograph:
         photograph, face = explanation.photograph, explanation.face
-        width, height = photograph.size
+        width, height = photograph_size(photograph)
         corners = "" if face is None else " ".join(f"{x:.1f},{y:.1f}" for x, y in face.box)
         crop = pictures.data_uri(pictures.colour(explanation.pixels), "jpeg")
         angle = 0.0 if face is None else face.angle

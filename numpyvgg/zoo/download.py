@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urljoin
 
 from ..errors import FetchError, MissingExtraError
-from ..text import human_bytes
+from ..text import human_bytes, progress_bar
 from .registry import Published, published
-from .store import progress_bar, record, sha256, write_record
+from .store import record, sha256, write_record
 
 if TYPE_CHECKING:
     from requests import Response
@@ -272,7 +272,8 @@ def _announced(network: Published, response: Response, offset: int) -> tuple[int
 def _receive(network: Published, response: Response, target: Path, start: int, total: int | None) -> None:
     """Write what comes to a file, from `start` on; nothing that cannot be of that file is kept."""
     end = total or network.largest
-    with _opened(target) as file, progress_bar(end, f"fetch {network.file}") as bar:
+    bar = progress_bar(total=end, desc=f"fetch {network.file}", unit="B", unit_scale=True)
+    with _opened(target) as file, bar:
         file.truncate(start)
         file.seek(start)
         bar.update(start)

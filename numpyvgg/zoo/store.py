@@ -10,15 +10,13 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from .. import text
 from ..errors import FetchError, ModelFormatError
 from ..files.cache import cache_folder, written_whole
 from ..files.caffe import read_caffe, read_model
 from ..files.onnx import OnnxModel
 from ..files.source import Source, open_plain, read_small
-from ..text import human_bytes
+from ..text import human_bytes, progress_bar
 from .registry import BUNDLED, NETWORKS, PUBLISHED, Published, published
 
 CHUNK = 1 << 16
@@ -232,7 +230,8 @@ def write_record(path: Path, verified: bool, source: str) -> None:
 
 def _chunks(path: Path, description: str) -> Iterator[bytes]:
     """The bytes of a file, piece by piece under a progress bar."""
-    with os.fdopen(open_plain(path), "rb") as file, progress_bar(path.stat().st_size, description) as bar:
+    bar = progress_bar(total=path.stat().st_size, desc=description, unit="B", unit_scale=True)
+    with os.fdopen(open_plain(path), "rb") as file, bar:
         while chunk := file.read(CHUNK):
             yield chunk
             bar.update(len(chunk))
@@ -243,7 +242,3 @@ def sha256(path: Path) -> str:
     for chunk in _chunks(path, f"verify {path.name}"):
         digest.update(chunk)
     return digest.hexdigest()
-
-
-def progress_bar(total: int, description: str) -> Any:
-    return text.progress_bar(total=total, desc=description, unit="B", unit_scale=True)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from ...errors import ArgumentError, ImageError
 from ..images import SIZE, load_image
+from ..pixels import photograph_size, reduction
 from ..resampling import resized
 from .detectors import Detector, LandmarkDetector
 from .geometry import Sighting, corners, distinct, from_landmarks, overlap, turn, upright
@@ -136,7 +137,7 @@ def align_faces(
     ImageError
         The photograph cannot be read.
     ArgumentError
-        `min_size` is below 12.
+        `min_size` is below 12, or `detector` is none.
 
     Notes
     -----
@@ -145,19 +146,25 @@ def align_faces(
     angle comes from its landmarks, or is the mean of all angles at which the second step saw that face, weighted by
     score. `docs/faces.md` has the measurements.
     """
-    photo = np.asarray(load_image(source))
-    detector = detector or default_detector()
+    image = load_image(source)
+    photo, whole = np.asarray(image), photograph_size(image)
+    scale = reduction(image)  # a very large photograph is loaded at half its size, or less
+    if detector is None:
+        detector = default_detector()
+    elif not callable(detector):
+        raise ArgumentError(f"detector={detector!r} finds no faces: give what detectors.load_detector(NAME) returns")
     if min_size is None:
-        min_size = max(SMALLEST, max(photo.shape[:2]) * SMALLEST / WORKING_SIZE)
+        min_size = max(SMALLEST, max(whole) * SMALLEST / WORKING_SIZE)
     elif not min_size >= 12:
         raise ArgumentError(f"min_size={min_size:g}: the smallest face that can be found has 12 pixels")
-    finds = distinct(_look(photo, detector, angles or COARSE_ANGLES, SMALLEST / min_size))
+    finds = distinct(_look(photo, detector, angles or COARSE_ANGLES, SMALLEST / min_size * scale))
     faces = [face for find in finds if (face := _look_again(photo, detector, find)) is not None]
-    faces = [face for face in distinct(faces) if face.extent.min() >= min_size]
+    faces = [face for face in distinct(faces) if face.extent.min() * scale >= min_size]
     faces.sort(key=lambda face: -face.extent.prod())
     crops = [_crop(photo, face) for face in faces]
-    numbered = [replace(face, number=i, count=len(crops)) for i, face in enumerate(crops, start=1)]
-    return numbered or [_whole(photo)]
+    if not crops:
+        return [_whole(photo, whole)]
+    return [replace(face, box=face.box * scale, number=i, count=len(crops)) for i, face in enumerate(crops, start=1)]
 
 
 def choose(faces: list[Face], which: int | None, name: str) -> list[Face]:
@@ -186,8 +193,8 @@ def _crop(photo: NDArray[np.uint8], face: Sighting) -> Face:
     return Face(crop, face.angle, corners(face), face.score)
 
 
-def _whole(photo: NDArray[np.uint8]) -> Face:
-    height, width = photo.shape[:2]
+def _whole(photo: NDArray[np.uint8], size: tuple[int, int]) -> Face:
+    width, height = size
     outline = np.array([[0.0, 0], [width, 0], [width, height], [0, height]])
     return Face(resized(photo, (SIZE, SIZE)), 0.0, outline, 0.0, found=False)
 
