@@ -1,8 +1,9 @@
 """The operations of a forward pass made fast: the same methods as `numpyvgg.layers.Textbook`, other means.
 
-Five ideas, a file each: `im2col` (convolution as a matrix product, in strips that stay in the cache), `winograd` (a
-quarter of the multiplications), `depthwise` (a filter for each channel), `fully_connected` (weights read once, at
-memory speed) and `threads` (who does it); `images` is how an image lies in memory between two convolutions.
+Six ideas, a file each: `im2col` (convolution as a matrix product, in strips that stay in the cache), `winograd` (a
+quarter of the multiplications), `depthwise` (a filter for each channel), `finishing` (what follows, while a strip is in
+the cache), `fully_connected` (weights read once, at memory speed) and `threads` (who does it); `images` is how an image
+lies in memory between two convolutions.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ..errors import ArgumentError
 from ..layers import Operations, StoredWeight, Textbook
 from . import depthwise, fully_connected, im2col, winograd
 from .depthwise import DepthwiseConv
+from .finishing import Activation, Finish, finish_in_place, relu
 from .fully_connected import Linear
 from .im2col import Im2colConv
 from .memory import Budget
@@ -124,17 +126,25 @@ class Kernels:
         """Leave the weight ``[M, K]`` where it is, in a file if need be; an array that is not aligned is copied."""
         return Linear(weight, bias if bias is None else np.array(bias, self.dtype), self.dtype, self._budget)
 
-    def conv2d(self, x: np.ndarray, conv: Conv) -> np.ndarray:
-        """Convolution and bias, ``[N, C, H, W] -> [N, M, outH, outW]``; ArgumentError where shapes do not fit."""
-        return self._convolve(x, conv, relu=False, pool=False)
+    def conv2d(
+        self, x: np.ndarray, conv: Conv, addend: np.ndarray | None = None, activation: Activation | None = None
+    ) -> np.ndarray:
+        """Convolution and bias, perhaps an addend and an activation: ``[N, C, H, W] -> [N, M, outH, outW]``.
+
+        Raises
+        ------
+        ArgumentError
+            Shapes do not fit.
+        """
+        return self._convolve(x, conv, Finish(activation, addend))
 
     def conv_relu(self, x: np.ndarray, conv: Conv) -> np.ndarray:
         """Convolution, bias and ReLU."""
-        return self._convolve(x, conv, relu=True, pool=False)
+        return self._convolve(x, conv, Finish(relu))
 
     def conv_relu_pool(self, x: np.ndarray, conv: Conv) -> np.ndarray:
         """Convolution, bias, ReLU and 2x2 max pooling with stride 2."""
-        return self._convolve(x, conv, relu=True, pool=True)
+        return self._convolve(x, conv, Finish(relu, pool=True))
 
     def linear(self, x: np.ndarray, fc: Linear) -> np.ndarray:
         """``x @ weight.T + bias``: ``[N, K] -> [N, M]``."""
@@ -145,10 +155,14 @@ class Kernels:
         y = self.linear(x, fc)
         return np.maximum(y, y.dtype.type(0), out=y)
 
-    def _convolve(self, x: np.ndarray, conv: Conv, relu: bool, pool: bool) -> np.ndarray:
+    def _convolve(self, x: np.ndarray, conv: Conv, then: Finish) -> np.ndarray:
         if x.shape[1] != conv.channels:
             raise ArgumentError(f"a convolution of {conv.channels} channels does not fit input {list(x.shape)}")
         if x.nbytes > _LARGE:  # its output may be as large
             self._budget.require(x.nbytes, f"the output of a convolution of {[*x.shape]}")
-        kernel = {Im2colConv: im2col, DepthwiseConv: depthwise, WinogradConv: winograd}[type(conv)]
-        return kernel.convolve(x, conv, relu, pool, self._workers, self._scratch)
+        if isinstance(conv, WinogradConv):
+            own = then.addend is None and then.activation in (None, relu)
+            y = winograd.convolve(x, conv, own and then.activation is relu, then.pool, self._workers, self._scratch)
+            return y if own else finish_in_place(y, then, self._workers)
+        kernel = im2col if isinstance(conv, Im2colConv) else depthwise
+        return kernel.convolve(x, conv, then, self._workers, self._scratch)

@@ -1,17 +1,18 @@
 """Depthwise convolution: each channel by a filter of its own, as a sum of shifted images.
 
 **Idea.** With one group a channel there is no sum over channels, so a matrix product has nothing to do: im2col would be
-C products of a single column, each with the price of a call. Written tap by tap the convolution is plain arithmetic on
-whole images, kH * kW of them shifted against each other::
+C products of a single column, each with the price of a call. Tap by tap the convolution is plain arithmetic on whole
+images, kH * kW of them shifted against each other::
 
     y[p, c] = bias[c] + sum over (i, j) of weight[i, j, c]
               * x[row(p) * stride + i * dilation, column(p) * stride + j * dilation, c]
 
-Each tap reads the sum and writes it again: that stays in the core's cache if a strip of a few rows takes all its taps
-before the next strip begins. Taps are added in the order of the filter's rows, on any number of threads.
+That is what `np.einsum` computes of a view in which each place of the filter sees its taps. Its inner loop multiplies
+and adds in one pass over the channels, where `np.multiply` and `np.add` take two and an array in between. Taps are
+added in the order of the filter's rows, on any number of threads.
 
-Channels lie side by side, and with stride 1 so do a row's pixels. Repeated for each pixel of a row, a tap's weights
-meet the row in one run of W * C numbers; NumPy's loops are slow on runs as short as 32 channels.
+Channels lie side by side, and with stride 1 so do a row's pixels. Repeated for a few pixels, a tap's weights meet the
+row in runs of about a thousand numbers; NumPy's loops are slow on runs as short as 32 channels.
 
 Source: the operator is A. Howard et al., "MobileNets", 2017, section 3.1.
 """
@@ -22,10 +23,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..layers import output_size
-from .im2col import finish
-from .images import Image, clear_border, new_image, padded
-from .threads import Scratch, Workers, cache_bytes
+from .finishing import Finish, by_pixel, finish, new_output
+from .images import Image, clear_border, padded, window_sizes
+from .threads import Scratch, Workers, strips_in_cache
+
+RUN = 2048  # numbers that a tap's weights meet at a time: 8 KB, so that the sum stays in L1 while all taps are added
 
 
 @dataclass(frozen=True)
@@ -63,43 +65,51 @@ def prepare(
     return DepthwiseConv(by_tap, bias, strides, pads, dilations)
 
 
-def convolve(x: np.ndarray, conv: DepthwiseConv, relu: bool, pool: bool, workers: Workers, scratch: Scratch) -> Image:
-    """Convolution, bias, and where asked for ReLU and 2x2 max pooling: ``[N, C, H, W] -> [N, C, outH, outW]``."""
+def convolve(x: np.ndarray, conv: DepthwiseConv, then: Finish, workers: Workers, scratch: Scratch) -> Image:
+    """Convolution, bias, and what follows: ``[N, C, H, W] -> [N, C, outH, outW]``."""
     n, channels, height, width = x.shape
-    kernel_h, kernel_w, _ = conv.weight.shape
-    (stride_h, stride_w), (dilation_h, dilation_w) = conv.strides, conv.dilations
-    out_h = output_size(height, kernel_h, stride_h, conv.pads[0], conv.pads[2], dilation_h)
-    out_w = output_size(width, kernel_w, stride_w, conv.pads[1], conv.pads[3], dilation_w)
-    rows = (out_h - 1) * stride_h + (kernel_h - 1) * dilation_h + 1
-    columns = (out_w - 1) * stride_w + (kernel_w - 1) * dilation_w + 1
-    dtype = conv.weight.dtype
+    kernel_shape, dtype = conv.weight.shape[:2], conv.weight.dtype
+    out_h, out_w, rows, columns = window_sizes(height, width, kernel_shape, conv.strides, conv.pads, conv.dilations)
     source = padded(x, conv.pads, rows, columns, dtype)
-    y = new_image(n, channels, out_h // 2 if pool else out_h, out_w // 2 if pool else out_w, dtype)
-    target = y.transpose(0, 2, 3, 1).view(np.ndarray)
-    strips = _strips(out_h, out_w * channels * dtype.itemsize)
-    run = (out_w * channels,) if stride_w == 1 else (out_w, channels)
-    weight = np.tile(conv.weight, (1, 1, out_w)) if stride_w == 1 else conv.weight
+    pixels = _pixels_of_a_run(out_w, channels) if conv.strides[1] == 1 else 1
+    taps = _taps(source, conv, out_h, out_w, pixels)
+    weight = np.broadcast_to(conv.weight[:, :, None], (*kernel_shape, pixels, channels)).reshape(*kernel_shape, -1)
+    y, target = new_output(n, channels, out_h, out_w, then, dtype)
+    bias, strips = by_pixel(conv.bias, out_w), strips_in_cache(out_h, out_w * channels * dtype.itemsize)
 
     def strip(number: int) -> None:
-        image, (first, last) = number // len(strips), strips[number % len(strips)]
-        total = scratch.array("sum", (last - first, *run), dtype)
-        term = scratch.array("term", total.shape, dtype)
-        for i, j in np.ndindex(kernel_h, kernel_w):
-            top, left = first * stride_h + i * dilation_h, j * dilation_w
-            seen = source[image, top : top + (last - first - 1) * stride_h + 1 : stride_h]
-            seen = seen[:, left : left + (out_w - 1) * stride_w + 1 : stride_w].reshape(total.shape)
-            if i == j == 0:
-                np.multiply(seen, weight[i, j], out=total)
-            else:
-                np.add(total, np.multiply(seen, weight[i, j], out=term), out=total)
-        finish(total.reshape(last - first, out_w, channels), target[image], first, conv.bias, relu, pool)
+        image, part = number // len(strips), strips[number % len(strips)]
+        product = scratch.array("product", (part.stop - part.start, out_w // pixels, pixels * channels), dtype)
+        np.einsum("rbijc,ijc->rbc", taps[image, part], weight, out=product)
+        finish(product.reshape(-1, out_w, channels), target[image], part.start, bias, then.of(image))
 
     workers.run(strip, n * len(strips))
     clear_border(y)
     return y
 
 
-def _strips(out_h: int, row_bytes: int) -> list[tuple[int, int]]:
-    """First and last row (exclusive) of each strip: sum, term and what they read fill half of L2; even, for pooling."""
-    rows = max(2, cache_bytes(2) // 8 // max(row_bytes, 1) // 2 * 2)
-    return [(first, min(first + rows, out_h)) for first in range(0, out_h, rows)]
+def _pixels_of_a_run(out_w: int, channels: int) -> int:
+    """So many neighbours that their channels are about a thousand; they share out a row evenly."""
+    return max(
+        pixels for pixels in range(1, out_w + 1) if out_w % pixels == 0 and (pixels == 1 or pixels * channels <= RUN)
+    )
+
+
+def _taps(source: np.ndarray, conv: DepthwiseConv, out_h: int, out_w: int, pixels: int) -> np.ndarray:
+    """What each tap sees, as a view ``[N, outH, outW / pixels, kH, kW, pixels * C]``."""
+    n, _, _, channels = source.shape
+    of_image, of_row, of_pixel, of_channel = source.strides
+    (stride_h, stride_w), (dilation_h, dilation_w) = conv.strides, conv.dilations
+    return np.lib.stride_tricks.as_strided(
+        source,
+        (n, out_h, out_w // pixels, *conv.weight.shape[:2], pixels * channels),
+        (
+            of_image,
+            of_row * stride_h,
+            of_pixel * stride_w * pixels,
+            of_row * dilation_h,
+            of_pixel * dilation_w,
+            of_channel,
+        ),
+        writeable=False,
+    )

@@ -8,11 +8,9 @@ Networks for Document Processing", 2006)::
     y[p, m]               = sum over (i, j, c) of columns[p, (i, j, c)] * weight[(i, j, c), m]  +  bias[m]
 
 The matrix holds every pixel kH * kW times: 115 MB for VGG's conv1_2, far beyond any cache, so that writing and reading
-it takes longer than the arithmetic. Cut into strips of a few rows it never leaves the core's cache. Bias, ReLU and the
-2x2 pooling are done on the strip while it is there, and what is left is written to its place in the next layer's input.
-
-Pooling comes first, then bias, then ReLU: rounding and max never change the order of two numbers, so the result is the
-same to the last bit as in the textbook's order, for a quarter of the additions.
+it takes longer than the arithmetic. Cut into strips of a few rows it never leaves the core's cache. What follows the
+convolution is done on the strip while it is there (`finishing`), and what is left is written to its place in the next
+layer's input.
 """
 
 from __future__ import annotations
@@ -23,8 +21,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..layers import output_size
-from .images import Image, clear_border, new_image, padded
+from .finishing import Finish, by_pixel, finish, new_output
+from .images import Image, clear_border, padded, window_sizes
 from .threads import Scratch, Workers, cache_bytes
 
 
@@ -92,27 +90,20 @@ def filter_parts(filters: int, strips: int) -> list[slice]:
     return [slice(0, middle), slice(middle, filters)] if strips < 4 and middle >= 128 else [slice(0, filters)]
 
 
-def convolve(x: np.ndarray, conv: Im2colConv, relu: bool, pool: bool, workers: Workers, scratch: Scratch) -> Image:
-    """Convolution, bias, and where asked for ReLU and 2x2 max pooling: ``[N, C, H, W] -> [N, M, outH, outW]``."""
-    n, _, height, width = x.shape
+def convolve(x: np.ndarray, conv: Im2colConv, then: Finish, workers: Workers, scratch: Scratch) -> Image:
+    """Convolution, bias, and what follows: ``[N, C, H, W] -> [N, M, outH, outW]``."""
+    n, channels, height, width = x.shape
     group, taps, filters = conv.weight.shape  # of one group
-    (kernel_h, kernel_w), (stride_h, stride_w), (dilation_h, dilation_w) = (
-        conv.kernel_shape,
-        conv.strides,
-        conv.dilations,
-    )
-    out_h = output_size(height, kernel_h, stride_h, conv.pads[0], conv.pads[2], dilation_h)
-    out_w = output_size(width, kernel_w, stride_w, conv.pads[1], conv.pads[3], dilation_w)
-    rows = (out_h - 1) * stride_h + (kernel_h - 1) * dilation_h + 1
-    columns = (out_w - 1) * stride_w + (kernel_w - 1) * dilation_w + 1
     dtype = conv.weight.dtype
-    planar = group == 1 and x.shape[1] < 16
-    source = padded(x, conv.pads, rows, columns, dtype, planar)
-    windows = _windows(source, conv, out_h, out_w)
-    y = new_image(n, group * filters, out_h // 2 if pool else out_h, out_w // 2 if pool else out_w, dtype)
-    target = y.transpose(0, 2, 3, 1).view(np.ndarray)
+    out_h, out_w, rows, columns = window_sizes(
+        height, width, conv.kernel_shape, conv.strides, conv.pads, conv.dilations
+    )
+    planar = group == 1 and channels < 16
+    windows = _windows(padded(x, conv.pads, rows, columns, dtype, planar), conv, out_h, out_w)
+    y, target = new_output(n, group * filters, out_h, out_w, then, dtype)
     strips = strips_of_rows(out_h, out_w, taps * group, filters * group, dtype.itemsize)
     parts = filter_parts(filters, n * len(strips)) if group == 1 else [slice(0, filters)]
+    bias = by_pixel(conv.bias, out_w)
 
     def strip(number: int) -> None:
         number, part = number // len(parts), parts[number % len(parts)]
@@ -122,10 +113,14 @@ def convolve(x: np.ndarray, conv: Im2colConv, relu: bool, pool: bool, workers: W
         weight = conv.weight[:, :, part]
         product = scratch.array("product", (len(matrix), group, weight.shape[2]), dtype)
         np.matmul(matrix.swapaxes(0, 1), weight, out=product.swapaxes(0, 1))
-        product = product.reshape(len(window), out_w, -1)
         some = part if group == 1 else slice(None)
-        bias = None if conv.bias is None else conv.bias[some]
-        finish(product, target[image, :, :, some], rows.start, bias, relu, pool)
+        finish(
+            product.reshape(len(window), out_w, -1),
+            target[image, :, :, some],
+            rows.start,
+            None if bias is None else bias[:, some],
+            then.of(image, some),
+        )
 
     workers.run(strip, n * len(strips) * len(parts))
     clear_border(y)
@@ -164,22 +159,3 @@ def _windows(source: np.ndarray, conv: Im2colConv, out_h: int, out_w: int) -> np
         ),
         writeable=False,
     )
-
-
-def finish(
-    product: np.ndarray, target: np.ndarray, first: int, bias: np.ndarray | None, relu: bool, pool: bool
-) -> None:
-    """Take a strip ``[rows, outW, M]`` from the product to its place in the output ``[outH, outW, M]``."""
-    if pool:
-        first, pairs, out_w = first // 2, len(product) // 2, product.shape[1] // 2 * 2
-        product = np.maximum(product[0 : 2 * pairs : 2], product[1 : 2 * pairs : 2], out=product[:pairs])
-        product = np.maximum(product[:, 0:out_w:2], product[:, 1:out_w:2], out=product[:, : out_w // 2])
-    destination = target[first : first + len(product)]
-    if relu:
-        if bias is not None:
-            product += bias
-        np.maximum(product, product.dtype.type(0), out=destination)
-    elif bias is not None:
-        np.add(product, bias, out=destination)
-    else:
-        np.copyto(destination, product)

@@ -10,7 +10,11 @@ zeros, so that the next convolution finds its padding there and nothing is copie
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
+
+from ..layers import output_size
 
 
 class Image(np.ndarray):
@@ -32,6 +36,24 @@ def whole_tiles(image: Image, tiles_h: int, tiles_w: int, side: int) -> np.ndarr
     assert image.memory is not None
     inside = image.memory[:, 1 : 1 + tiles_h * side, 1 : 1 + tiles_w * side]
     return inside.reshape(len(inside), tiles_h, side, tiles_w, side, inside.shape[-1])
+
+
+@lru_cache(1 << 10)  # a network asks for the same few at each image
+def window_sizes(
+    height: int,
+    width: int,
+    kernel_shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    pads: tuple[int, ...],
+    dilations: tuple[int, ...],
+) -> tuple[int, int, int, int]:
+    """Output's height and width, and how many rows and columns of the padded image its windows see."""
+    sizes = [
+        output_size(size, kernel_shape[i], strides[i], pads[i], pads[2 + i], dilations[i])
+        for i, size in enumerate((height, width))
+    ]
+    seen = [(sizes[i] - 1) * strides[i] + (kernel_shape[i] - 1) * dilations[i] + 1 for i in (0, 1)]
+    return sizes[0], sizes[1], seen[0], seen[1]
 
 
 def clear_border(image: Image) -> None:
