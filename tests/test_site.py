@@ -1,0 +1,53 @@
+"""The web page of it all, in a browser: it fits, says nothing to the console, asks nobody for anything, can be used."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+import make_site
+import pytest
+from browsing import complaints, inaccessible, overflow, requests, visit
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site")
+    make_site.build(folder)
+    return folder
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("page", ["index", "walkthrough", "lesson/exercises"])
+def test_a_page_fits_and_is_alone_and_accessible(browser, site, page, width, dark):
+    visit(browser, site / f"{page}.html", width, dark)
+    assert [address for address in requests(browser) if not address.startswith(site.as_uri())] == []
+    assert overflow(browser) <= 0
+    assert inaccessible(browser) == []
+    assert complaints(browser) == []
+
+
+def test_formulas_become_mathml_and_code_stays_as_it_is():
+    text = make_site.with_mathml("so $2^{24}$ it `is $x$`\n\n```sh\necho $HOME $$\n```\n\n$$x$$\n")
+    assert "<msup><mn>2</mn><mrow><mn>24</mn></mrow></msup>" in text
+    assert '<math xmlns="http://www.w3.org/1998/Math/MathML" display="block">' in text
+    assert "`is $x$`" in text
+    assert "echo $HOME $$" in text
+
+
+@pytest.mark.parametrize(
+    ("page", "link", "becomes"),
+    [
+        ("README.md", "docs/faces.md#angles", "faces.md#angles"),
+        ("docs/lesson/sizes.md", "../walkthrough.md", "../walkthrough.md"),
+        ("docs/lesson/sizes.md", "../../README.md", "../index.md"),
+        ("docs/layout.md", "../numpyvgg/kernels", "api/numpyvgg/kernels.html"),
+        ("docs/lesson/learning.md", "../../numpyvgg/layers.py", "../api/numpyvgg/layers.html"),
+        ("docs/api.md", "../numpyvgg/lesson/__init__.py", "api/numpyvgg/lesson.html"),
+        ("docs/layout.md", "../numpyvgg/cli", f"{make_site.REPOSITORY}/numpyvgg/cli"),
+        ("README.md", "https://onnx.ai/x.md", "https://onnx.ai/x.md"),
+        ("docs/faces.md", "#angles", "#angles"),
+    ],
+)
+def test_links_lead_to_the_same_thing_within_the_site(page, link, becomes):
+    assert make_site.with_links(f"[a]({link})", PurePosixPath(page)) == f"[a]({becomes})"
