@@ -8,11 +8,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from ..errors import ArgumentError, printable
+from ..errors import ArgumentError, MissingExtraError, printable
 from ..files.cache import written_whole
 from ..score import FORMATS, Scorer, read
 from ..score.compute import compute
-from ..score.scores import collect, scores
+from ..score.scores import Answers, collect, scores
 from ..score.shards import Run, Shard, manifest_of
 from ..score.table import Table
 from ..text import table as columns
@@ -52,9 +52,11 @@ def run(args: argparse.Namespace) -> int:
     if isinstance(run, int):
         return run
     run.merge()
-    result = _scores(run)
+    answers = collect(len(table.rows), run.manifest["settings"]["networks"], run.answers())
+    result = scores(table, run.manifest, answers, Counter(error for _, _, error in run.errors()))
     with written_whole(args.output / "scores.json") as file:
         file.write(json_text(result, indent=1).encode())
+    _write_page(args.output / "report.html", table, result, answers)
     print(_text(result))
     return 1 if result["errors"] else 0
 
@@ -146,9 +148,15 @@ def _answer(run: Run, scorer: Scorer, todo: list[Shard], dask: str | None) -> in
     return stop.signal
 
 
-def _scores(run: Run) -> dict[str, Any]:
-    answers = collect(len(run.table.rows), run.manifest["settings"]["networks"], run.answers())
-    return scores(run.table, run.manifest, answers, Counter(error for _, _, error in run.errors()))
+def _write_page(path: Path, table: Table, result: dict[str, Any], answers: dict[str, Answers]) -> None:
+    """The scores as a page, where Jinja is installed."""
+    try:
+        from ..score.page import render
+    except MissingExtraError as error:
+        print(f"numpyvgg: {error}", file=sys.stderr)
+        return
+    with written_whole(path) as file:
+        file.write(render(table, result, answers).encode())
 
 
 # ---------------------------------------------------------------------- for people
