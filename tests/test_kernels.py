@@ -147,6 +147,18 @@ def test_winograd_is_the_convolution_within_a_bound_of_its_own(n, channels, filt
         assert abs(y - wanted).max() <= factor * 64 * (bound(x, weight, **window).max() + 1e-6)
 
 
+@pytest.mark.parametrize("direct", [False, True])
+def test_winograds_products_may_be_cut_into_small_ones_or_not(direct, monkeypatch):
+    """Which of the two is taken depends on the processor; each must be right on every one."""
+    monkeypatch.setattr(winograd, "small_products_are_direct", lambda: direct)
+    x, weight, bias = random_layer(2, 2, 48, 96, 30, 33)
+    window = {"pads": (1, 1, 1, 1)}
+    wanted = conv2d(x.astype(np.float64), weight.astype(np.float64), bias.astype(np.float64), **window)
+    ops = Kernels("winograd", threads=2)
+    y = ops.conv2d(x, ops.prepare_conv(weight, bias, **window))
+    assert abs(y - wanted).max() <= 64 * bound(x, weight, **window).max()
+
+
 def test_winograds_matrices_are_an_identity_in_exact_arithmetic():
     rng = np.random.default_rng(0)
     pixels, taps = rng.integers(-9, 10, 6).astype(float), rng.integers(-9, 10, 3).astype(float)
@@ -382,6 +394,36 @@ def test_fully_connected_layers_are_the_product_also_on_unaligned_bytes(n, input
     terms = abs(x.astype(np.float64)) @ abs(weight.T.astype(np.float64)) + 1
     assert (abs(answers[0] - wanted) <= 8 * np.finfo(np.float32).eps * terms).all()
     assert len({answer.tobytes() for answer in answers}) == 1
+
+
+class Stored:
+    """A weight in a file that remembers how much of it was asked for at a time."""
+
+    def __init__(self, weight):
+        self.weight, self.shape, self.dtype, self.asked = weight, weight.shape, weight.dtype, []
+
+    def read(self, first, out):
+        self.asked.append(len(out))
+        out[:] = self.weight[first : first + len(out)]
+
+    def array(self):
+        self.asked.append(len(self.weight))
+        return self.weight
+
+
+def test_a_stored_weight_is_read_in_blocks_at_first_and_kept_from_the_second_pass_on():
+    """One photograph by a large network must not take the memory of its weights: a block is a megabyte."""
+    stored = Stored(np.random.default_rng(0).standard_normal((1500, 1000)).astype(np.float32))
+    ops, x = Kernels("im2col", threads=1), np.ones((1, 1000), np.float32)
+    fc = ops.prepare_linear(stored, None)
+    first = ops.linear(x, fc)
+    assert max(stored.asked) * 4000 <= 1 << 20
+    assert sum(stored.asked) == 1500
+    stored.asked.clear()
+    assert ops.linear(x, fc).tobytes() == first.tobytes()
+    assert stored.asked == [1500]
+    assert ops.linear(x, fc).tobytes() == first.tobytes()
+    assert stored.asked == [1500]
 
 
 # ---------------------------------------------------------------------- the network

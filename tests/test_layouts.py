@@ -197,6 +197,20 @@ def insert(graph, before, op_type, *inputs, **attributes):
     graph.node.insert(list(graph.node).index(before), node)
 
 
+@pytest.mark.parametrize("to", ["FLOAT", "FLOAT16", "DOUBLE", "BFLOAT16"])
+def test_a_cast_between_kinds_of_floats_is_none_of_the_layers(to):
+    cast = edited(MODERN, lambda n, g: insert(g, n["conv1_2"], "Cast", to=getattr(onnx.TensorProto, to)))
+    assert [layer.title for layer in VGG.from_onnx(cast).layers] == [
+        layer.title for layer in VGG.from_onnx(standin_model(MODERN)).layers
+    ]
+
+
+def turn_dims(graph, name):
+    """Exchange a weight's first and last axis after the filters', as channels-last files have them."""
+    dims = next(tensor for tensor in graph.initializer if tensor.name == name).dims
+    dims[1], dims[3] = dims[3], dims[1]
+
+
 def shape_tensor(graph, *shape):
     graph.initializer.append(onnx.numpy_helper.from_array(np.array(shape, np.int64), "inserted_shape"))
     return "inserted_shape"
@@ -212,6 +226,8 @@ ALIKE = {
         MODERN, lambda n, g: insert(g, n["fc6_Reshape"], "GlobalAveragePool"), "fc6.*GlobalAveragePool"),
     "an average over everything": (
         HEAD, lambda n, g: insert(g, n["prob_Flatten"], "ReduceMean"), r"where prob \(Softmax\) belongs, ReduceMean"),
+    "a head's filters of another shape with as many weights": (
+        HEAD, lambda n, g: turn_dims(g, n["fc6"].input[1]), r"fc6.* for an input of \d+ numbers"),
     "a node that leads nowhere": (
         MODERN, lambda n, g: g.node.append(onnx.helper.make_node("Strange", ["prob_Y"], [], name="end")),
         "Strange node 'end' has no output"),

@@ -248,6 +248,13 @@ def test_a_file_cut_off_at_any_byte_is_a_format_error_that_names_it(tmp_path):
     assert len(read_onnx(path).initializers) == 4
 
 
+@pytest.mark.parametrize("last", [0x00, 0x01, 0x03, 0x7F])
+def test_a_varint_of_ten_bytes_keeps_its_lowest_64_bits(last):
+    """Seventy bits fit into ten bytes; protobuf's own reader drops the upper six."""
+    data = model_with().SerializeToString() + b"\x08" + b"\xff" * 9 + bytes([last])
+    assert read_onnx(data).ir_version == onnx.load_from_string(data).ir_version
+
+
 HUGE = 2**62
 NAME, FLOAT = bytes_field(8, "bad"), integer_field(2, TensorProto.FLOAT)
 #: What is wrong with a tensor -> (its fields, why it is refused)
