@@ -197,6 +197,17 @@ def test_light_model(name, tmp_path, monkeypatch):
     getattr(case(f"test_{name}_cpu"), f"test_{name}_cpu")()
 
 
+@pytest.mark.parametrize("name", LIGHT_MODELS)
+def test_every_convolution_of_a_light_model_is_computed_by_the_kernels(name):
+    """Their weights are made by ConstantOfShape: folded, they are constants as any others."""
+    path = Path(onnx.backend.test.__file__).parent / "data" / "light" / f"light_{name}.onnx"
+    session = InferenceSession(path)
+    steps = session._steps_for([value.name for value in session.get_outputs()], frozenset())
+    products = [step for step in steps if step.nodes[0].op_type in ("Conv", "Gemm")]
+    assert len(products) >= 8
+    assert not [str(step.nodes[0]) for step in products if isinstance(step.run, Operator)]
+
+
 def test_the_light_squeezenet_up_to_its_scores():
     """Its filters are all alike, and its scores near 1e10: one ulp between two of them is a probability of 0."""
     path = Path(onnx.backend.test.__file__).parent / "data" / "light" / "light_squeezenet.onnx"

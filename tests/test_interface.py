@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 from test_session import RELU, make_model
 
 import numpyvgg.session
@@ -114,6 +114,28 @@ def test_a_profile_is_a_chrome_trace_with_the_nodes(ort, tmp_path):
     ]
     assert all({"ts", "dur", "pid", "tid", "ph", "cat"} <= set(event) for event in nodes)
     assert "model_run" in [event["name"] for event in events]
+
+
+def test_the_profile_says_which_convolutions_the_kernels_computed(tmp_path):
+    """A weight that is fed cannot be prepared; one behind a node that is computed from constants can."""
+    options = SessionOptions()
+    options.enable_profiling, options.profile_file_prefix = True, str(tmp_path / "profile")
+    model = make_model(
+        [
+            helper.make_node("Conv", ["x", "w"], ["a"], name="fed"),
+            helper.make_node("Neg", ["v"], ["n"]),
+            helper.make_node("Conv", ["a", "n"], ["y"], name="fixed"),
+        ],
+        [("x", [1, 1, 3, 3]), ("w", [1, 1, 1, 1])],
+        [("y", [1, 1, 3, 3])],
+    )
+    model.graph.initializer.append(numpy_helper.from_array(np.ones((1, 1, 1, 1), np.float32), "v"))
+    session = InferenceSession(model.SerializeToString(), options)
+    session.run(None, {"x": np.ones((1, 1, 3, 3), np.float32), "w": np.ones((1, 1, 1, 1), np.float32)})
+    with open(session.end_profiling()) as file:
+        said = {event["name"]: event["args"].get("computed_by") for event in json.load(file)}
+    assert said["fed_kernel_time"] == "operator"
+    assert said["fixed_kernel_time"] == "kernels"
 
 
 @BOTH

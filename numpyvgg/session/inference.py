@@ -18,6 +18,7 @@ from ..files.caffe import read_model
 from ..files.onnx import ModelMetadata, OnnxModel, SerializableModel, ValueInfo
 from ..kernels import operations
 from ..kernels.threads import available_cores, one_blas_thread
+from ..operators import Operator
 from .exceptions import as_onnxruntime
 from .options import PROVIDER, RunOptions, SessionOptions, check_options, check_providers
 from .plan import Planner, Step
@@ -323,9 +324,9 @@ class InferenceSession:
                 raise
         if self._profile:
             name = "+".join(node.name or node.outputs[0] for node in step.nodes)
-            self._profile.add(
-                f"{name}_kernel_time", begin, op_name="+".join(node.op_type for node in step.nodes), provider=PROVIDER
-            )
+            op_name = "+".join(node.op_type for node in step.nodes)
+            by = "operator" if isinstance(step.run, Operator) else "kernels"
+            self._profile.add(f"{name}_kernel_time", begin, op_name=op_name, provider=PROVIDER, computed_by=by)
         for name, output in zip(step.outputs, outputs if isinstance(outputs, tuple) else (outputs,), strict=True):
             values[name] = _without_ballast(np.asanyarray(output))
         for name in step.last_uses:
