@@ -28,7 +28,7 @@ from ..errors import ArgumentError, ModelFormatError, UnsupportedModelError, pri
 from .external import ExternalFiles
 from .kinds import ONNX, refuse
 from .source import Source
-from .tensor import StoredTensor, dtype_name, read_tensor
+from .tensor import BFLOAT16, StoredTensor, dtype_name, read_tensor
 from .wire import Message
 
 #: Attribute of a Constant node -> (what it is made of, dtype of its value; None: the tensor's own)
@@ -75,8 +75,8 @@ class Node:
 class ValueInfo:
     """Name, type and shape of an input or output.
 
-    `dtype` is a NumPy dtype name, None where ONNX has no such thing or the file does not say. `shape` has an int for a
-    fixed dimension, a str for a symbolic one, None for one that is not given; it is None itself where the rank is
+    `dtype` is a NumPy dtype name or ``bfloat16``, None where it is neither or the file does not say. `shape` has an int
+    for a fixed dimension, a str for a symbolic one, None for one that is not given; it is None itself where the rank is
     unknown.
     """
 
@@ -354,7 +354,8 @@ def _read_value_info(message: Message) -> ValueInfo:
     shape = None
     if tensor.has(2):
         shape = tuple(_read_dimension(dim) for dim in tensor.message(2, "shape").messages(1, "dim"))
-    return ValueInfo(name, dtype_name(tensor.integer(1)), shape)
+    data_type = tensor.integer(1)
+    return ValueInfo(name, "bfloat16" if data_type == BFLOAT16 else dtype_name(data_type), shape)
 
 
 def _read_dimension(dim: Message) -> int | str | None:

@@ -43,7 +43,7 @@ _TYPES: dict[int, tuple[str, str | None, int]] = {
     15: ("COMPLEX128", "<c16", _DOUBLE_DATA),
     16: ("BFLOAT16", "<u2", _INT32_DATA),  # the upper half of a float32; NumPy has no such type
 }
-_STRING, _FLOAT16, _BFLOAT16 = 8, 10, 16
+_STRING, _FLOAT16, BFLOAT16 = 8, 10, 16
 _FIELD_NAMES = {
     _FLOAT_DATA: "float_data",
     _INT32_DATA: "int32_data",
@@ -62,9 +62,16 @@ MOST_DIMENSIONS = 64 if int(np.__version__.split(".")[0]) >= 2 else 32
 @cache
 def dtype_name(data_type: int) -> str | None:
     """NumPy's name for a TensorProto.DataType; None where it has no such type."""
-    if data_type not in _TYPES or data_type == _BFLOAT16:
+    if data_type not in _TYPES or data_type == BFLOAT16:
         return None
     return np.dtype(_TYPES[data_type][1] or object).name
+
+
+def to_bfloat16(values: np.ndarray) -> np.ndarray:
+    """Numbers rounded to the nearest bfloat16, ties to even, as float32: NumPy has no such type."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    rounded = (bits + (0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).view(np.float32)
+    return np.where(np.isnan(values), np.float32(np.nan), rounded).reshape(np.shape(values))
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,11 @@ class StoredTensor:
     source: Source
     span: tuple[int, int] | None
     decode: Callable[[], np.ndarray] | None = None
+
+    @property
+    def bfloat16(self) -> bool:
+        """Whether the numbers are bfloat16, of which float32 is made."""
+        return self.dtype == np.float32 and self.file_dtype.kind == "u"
 
     @property
     def raw(self) -> np.ndarray | None:
@@ -147,7 +159,7 @@ class StoredTensor:
             values = raw.view(self.file_dtype)
         if self.dtype == np.bool_:
             values = values.view(np.uint8) != 0  # NumPy computes with the byte, and a file may have any
-        elif self.dtype == np.float32 and self.file_dtype.kind == "u":  # bfloat16
+        elif self.bfloat16:
             values = (values.astype(np.uint32) << 16).view(np.float32)
         values = values.astype(self.dtype, copy=False).reshape(self.dims)
         values.flags.writeable = False
@@ -205,7 +217,7 @@ def read_tensor(message: Message, files: ExternalFiles | None) -> StoredTensor:
         )
     type_name, type_code, number = _TYPES[data_type]
     file_dtype = np.dtype(type_code or object)
-    dtype = np.dtype(np.float32) if data_type == _BFLOAT16 else file_dtype.newbyteorder("=")
+    dtype = np.dtype(np.float32) if data_type == BFLOAT16 else file_dtype.newbyteorder("=")
     dims = checked_shape(message, message.integers(1), file_dtype.itemsize)
     if message.has(3):
         message.fail("is a segment of a larger tensor, which ONNX never specified")

@@ -15,7 +15,8 @@ import numpy as np
 from .. import operators
 from ..errors import ModelFormatError, NumpyVggError
 from ..files.onnx import Node, OnnxModel, constant_value
-from ..files.tensor import StoredTensor
+from ..files.tensor import StoredTensor, to_bfloat16
+from .bfloat16 import bfloat16_tensors
 
 
 class Graph:
@@ -36,6 +37,8 @@ class Graph:
         Tensor -> the node that computes it.
     nodes : list of Node
         In dependency order, each after those that it reads from; in the file's order wherever that will do.
+    bfloat16 : frozenset of str
+        The tensors that are bfloat16 by the graph: arrays of float32 here, to be rounded once they are computed.
 
     Raises
     ------
@@ -49,6 +52,7 @@ class Graph:
         self.overridden = frozenset(overridden)
         self.producers = self._find_producers()
         self.nodes = self._in_order()
+        self.bfloat16 = bfloat16_tensors(model, self.nodes)
         self._foldable = self._find_foldable()
         self._values: dict[str, np.ndarray] = {}
 
@@ -154,7 +158,7 @@ class Graph:
         except (NumpyVggError, ArithmeticError, LookupError, TypeError, ValueError) as error:
             raise ModelFormatError(f"{self.model.path}: {node} cannot be computed: {error}") from None
         for name, value in zip(node.outputs, outputs if isinstance(outputs, tuple) else (outputs,), strict=False):
-            self._values[name] = np.asarray(value)
+            self._values[name] = to_bfloat16(value) if name in self.bfloat16 else np.asarray(value)
 
     def _inputs(self, node: Node) -> list[np.ndarray | None]:
         if node.op_type == "Shape" and not self.is_fixed(node.inputs[0]):

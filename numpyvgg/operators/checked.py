@@ -18,7 +18,7 @@ import numpy as np
 
 from ..errors import ArgumentError, ModelFormatError, UnsupportedModelError
 from ..files.onnx import Node
-from ..files.tensor import dtype_name
+from ..files.tensor import BFLOAT16, dtype_name
 from ..kernels.memory import memory_limit
 from . import shapes
 from .shapes import Shape, refuse
@@ -94,7 +94,9 @@ class Operator:
         self._rule = partial(shapes.rule(node.op_type), **attributes)
         self._slots = [self._row.slot(self._row.inputs, i) for i in range(len(node.inputs))]
         self.reads = [i for i, slot in enumerate(self._slots) if slot.decides_shape and node.inputs[i]]
+        self._computes = any(slot.word.startswith(("float", "number")) for slot in self._row.outputs)  # or moves only
         self._checked: Any = None  # what was found right the last time
+        self._halves: list[bool] = []  # which results are to be rounded to float16
         self._empty: list[Facts] = []  # its results, where none has a number
 
     def _check_node(self, function: Callable[..., Any], attributes: dict[str, Any]) -> None:
@@ -165,6 +167,8 @@ class Operator:
         if self._node.op_type == "EyeLike" and "dtype" not in attributes:
             return types.get("any")
         wanted = attributes.get("dtype", attributes.get("to"))
+        if wanted == BFLOAT16:
+            return "float32"
         return dtype_name(wanted) if isinstance(wanted, int) else None
 
     def _shapes(self, inputs: Sequence[Facts | None]) -> list[Shape] | None:
@@ -210,6 +214,7 @@ class Operator:
             results = self.infer(facts)
             none = all(one.dtype and one.shape and 0 in one.shape and None not in one.shape for one in results)
             self._empty = results if none else []
+            self._halves = [one.dtype == "float16" for one in results] if self._computes else []
             self._checked = seen
 
     def __call__(self, *arrays: np.ndarray | None) -> Any:
@@ -217,7 +222,17 @@ class Operator:
         if self._empty:  # nothing to compute, and NumPy knows no largest of no numbers
             made = tuple(np.empty(one.shape, one.dtype) for one in self._empty)  # type: ignore[arg-type, type-var]
             return made if len(made) > 1 else made[0]
+        if any(self._halves):
+            return self._in_single(arrays)
         return self._function(*arrays)
+
+    def _in_single(self, arrays: Sequence[np.ndarray | None]) -> Any:
+        """Compute on float16 in float32, and round once at the end."""
+        single = [a.astype(np.float32) if a is not None and a.dtype == np.float16 else a for a in arrays]
+        results = self._function(*single)
+        results = results if isinstance(results, tuple) else (results,)
+        rounded = [y.astype(np.float16) if half else y for y, half in zip(results, self._halves, strict=True)]
+        return tuple(rounded) if len(rounded) > 1 else rounded[0]
 
 
 def _name(array: np.ndarray) -> str:

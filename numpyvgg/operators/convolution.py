@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import layers
 from ..errors import ArgumentError
-from .windows import Ints, in_single, resolve_pads
+from .windows import Ints, resolve_pads
 
 
 def Conv_1(
@@ -28,7 +28,7 @@ def Conv_1(
         raise ArgumentError(f"weight {list(W.shape)} does not fit input {list(X.shape)}, kernel_shape {kernel_shape}")
     strides, dilations = strides or [1] * rank, dilations or [1] * rank
     pads = resolve_pads(X.shape[2:], W.shape[2:], strides, pads, dilations, auto_pad)
-    return in_single(_conv, X, W, B, strides=strides, pads=pads, dilations=dilations, group=group)
+    return _conv(X, W, B, strides=strides, pads=pads, dilations=dilations, group=group)
 
 
 def _conv(
@@ -75,9 +75,7 @@ def ConvTranspose_1(
     sizes, begins = transposed_sizes(
         X.shape[2:], W.shape[2:], strides, pads, dilations, auto_pad, output_padding, output_shape
     )
-    return in_single(
-        _conv_transpose, X, W, B, strides=strides, dilations=dilations, group=group, sizes=sizes, begins=begins
-    )
+    return _conv_transpose(X, W, B, strides=strides, dilations=dilations, group=group, sizes=sizes, begins=begins)
 
 
 def transposed_sizes(

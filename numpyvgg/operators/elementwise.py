@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ..errors import ArgumentError, UnsupportedModelError
-from ..files.tensor import dtype_name
+from ..files.tensor import BFLOAT16, dtype_name, to_bfloat16
 from .error_function import erf
 
 
@@ -132,6 +132,8 @@ def Cast_1(input: np.ndarray, *, to: str) -> np.ndarray:
 
 
 def Cast_6(input: np.ndarray, *, to: int, saturate: int = 1, round_mode: str = "up") -> np.ndarray:
+    if to == BFLOAT16:
+        return to_bfloat16(_cast(input, "float32"))
     name = dtype_name(to)
     if name is None:
         raise UnsupportedModelError(f"there is no data type {to} in NumPy to cast to")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -76,11 +76,3 @@ def total_of(arrays: Sequence[np.ndarray]) -> np.ndarray:
     for array in arrays[1:]:
         total += array
     return total
-
-
-def in_single(function: Callable[..., np.ndarray], *arrays: np.ndarray | None, **attributes: Any) -> np.ndarray:
-    """Compute on float16 in float32, and round once at the end."""
-    if arrays[0] is None or arrays[0].dtype != np.float16:
-        return function(*arrays, **attributes)
-    single = [None if array is None else array.astype(np.float32) for array in arrays]
-    return function(*single, **attributes).astype(np.float16)

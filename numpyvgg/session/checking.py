@@ -30,7 +30,7 @@ def check_graph(
         A result would be larger than allowed.
     """
     model = graph.model
-    known = {value.name: Facts(value.dtype, _sizes(value.shape)) for value in model.inputs}
+    known = {value.name: Facts(_array_type(value.dtype), _sizes(value.shape)) for value in model.inputs}
     for node in graph.nodes:
         operator = operators.get(id(node))
         if operator is None:
@@ -51,6 +51,11 @@ def check_graph(
     for output in model.outputs:
         if output.name not in known and output.name not in model.initializers:
             raise ModelFormatError(f"{model.path}: output {output.name!r} is nothing that the graph computes")
+
+
+def _array_type(dtype: str | None) -> str | None:
+    """Of the array that stands for it: NumPy has no bfloat16."""
+    return "float32" if dtype == "bfloat16" else dtype
 
 
 def _sizes(shape: tuple[int | str | None, ...] | None) -> tuple[int | None, ...] | None:

@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import ArgumentError, UnsupportedModelError, reported_as_ours
 from ..files.caffe import read_model
 from ..files.onnx import ModelMetadata, OnnxModel, SerializableModel, ValueInfo
+from ..files.tensor import to_bfloat16
 from ..kernels import operations
 from ..kernels.threads import available_cores, one_blas_thread
 from ..operators import Operator
@@ -277,6 +278,9 @@ class InferenceSession:
             self._fail(f"input {name!r} is None, and has to be an array")
         if isinstance(fed, OrtValue):
             fed = fed.numpy()
+        if expected.dtype == "bfloat16":  # an array of float32, or of ml_dtypes.bfloat16
+            expected = ValueInfo(name, "float32", shape)
+            fed = _rounded(fed)
         # Lists become what the input asks for, arrays have to be that already: both as ONNX Runtime has it.
         try:
             array = fed if isinstance(fed, np.ndarray | np.generic) else np.array(fed, expected.dtype)
@@ -327,8 +331,9 @@ class InferenceSession:
             op_name = "+".join(node.op_type for node in step.nodes)
             by = "operator" if isinstance(step.run, Operator) else "kernels"
             self._profile.add(f"{name}_kernel_time", begin, op_name=op_name, provider=PROVIDER, computed_by=by)
+        rounded = self._planner.graph.bfloat16
         for name, output in zip(step.outputs, outputs if isinstance(outputs, tuple) else (outputs,), strict=True):
-            values[name] = _without_ballast(np.asanyarray(output))
+            values[name] = to_bfloat16(output) if name in rounded else _without_ballast(np.asanyarray(output))
         for name in step.last_uses:
             values.pop(name, None)
 
@@ -351,6 +356,13 @@ class InferenceSession:
 
 def _dtype_name(array: np.ndarray) -> str:
     return "object" if array.dtype.kind in "US" else array.dtype.name
+
+
+def _rounded(fed: Any) -> Any:
+    """What is fed as bfloat16, as float32; other types are left for the check to refuse."""
+    array = np.asarray(fed)
+    known = not isinstance(fed, np.ndarray | np.generic) or array.dtype.name in ("float32", "bfloat16")
+    return to_bfloat16(array.astype(np.float32)) if known else fed
 
 
 def _without_ballast(value: np.ndarray) -> np.ndarray:

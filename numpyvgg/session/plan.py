@@ -165,9 +165,10 @@ class Planner:
             return Step(chain.nodes, node.inputs, chain.nodes[-1].outputs, run)
         if node.op_type not in ("Conv", "Gemm", "MatMul"):
             return None
-        weight = _as_it_lies(graph, node.inputs[1])
-        if weight is None or weight.dtype not in (np.float32, np.float64):
+        stored = _as_it_lies(graph, node.inputs[1])
+        if stored is None or stored.dtype not in (np.float16, np.float32, np.float64):
             return None
+        weight = _single(stored)
         if node.op_type == "Conv":
             run = self._convolution(chain, weight)
         elif node.op_type == "Gemm":
@@ -176,7 +177,9 @@ class Planner:
             run = self._matmul(chain, weight)
         if run is None:
             return None
-        fixed = [weight, *(chain.constant(name) for name in node.inputs[2:])]
+        if stored.dtype == np.float16:
+            run = partial(_in_single, run)
+        fixed = [stored, *(graph.constant(name) for name in node.inputs[2:])]
         run = partial(_checked, self._functions[id(node)], fixed, run)
         return Step(chain.nodes, node.inputs[:1], chain.nodes[-1].outputs, run)
 
@@ -237,8 +240,12 @@ class _Chain:
     def __init__(self, graph: Graph, node: Node, only_reader: dict[str, Node]):
         self.nodes = [node]
         self.graph = graph
-        self.constant = graph.constant
         self._only_reader = only_reader
+
+    def constant(self, name: str) -> np.ndarray | None:
+        """The value of a fixed tensor, float16 as float32; None where it is not fixed."""
+        value = self.graph.constant(name)
+        return None if value is None else _single(value)
 
     def follow(self, op_type: str, accept: Callable[[Node], Any] = lambda node: True) -> Node | None:
         """Take the next node in, if it is of this kind and `accept(node)` is true."""
@@ -307,6 +314,16 @@ def _as_it_lies(graph: Graph, name: str) -> np.ndarray | None:
     """The value of a fixed tensor where it lies in the file, aligned or not: the kernels copy what they have to."""
     stored = graph.stored(name)
     return graph.constant(name) if stored is None else stored.view()
+
+
+def _single(array: np.ndarray) -> np.ndarray:
+    """float16 as float32, anything else as it is."""
+    return array.astype(np.float32) if array.dtype == np.float16 else array
+
+
+def _in_single(run: Callable[..., np.ndarray], x: np.ndarray) -> np.ndarray:
+    """Compute on float16 in float32, and round once at the end."""
+    return run(_single(x)).astype(np.float16)
 
 
 def _is_halving(node: Node) -> bool:
