@@ -124,6 +124,8 @@ AS_ONNXRUNTIME = {
     "test_resize_downsample_scales_linear_align_corners": "length_resized is a whole number in ONNX Runtime",
     "test_resize_downsample_scales_cubic_align_corners": "length_resized is a whole number in ONNX Runtime",
 }
+#: Its numbers were computed in NumPy's float16, sums and all: 4.9e-4 from float64, where ours are 4.0e-4 from it.
+IN_FLOAT16 = {"test_attention_4d_causal_fp16_expanded": "each sum is rounded once, not after each addition"}
 
 
 def reason_to_exclude(model):
@@ -147,7 +149,8 @@ def reason_to_exclude(model):
     return None
 
 
-EXCLUDED = {name: reason for name, model in NODE_CASES.items() if (reason := reason_to_exclude(model))} | AS_ONNXRUNTIME
+EXCLUDED = {name: reason for name, model in NODE_CASES.items() if (reason := reason_to_exclude(model))}
+EXCLUDED |= AS_ONNXRUNTIME | IN_FLOAT16
 OLD_EXCLUDED = {case: reason for case, model in OLD_CASES.items() if (reason := reason_to_exclude(model))}
 RUN = [name for name in NODE_CASES if name not in EXCLUDED]
 
@@ -228,6 +231,18 @@ def test_a_case_that_onnxruntime_answers_otherwise_is_answered_as_there(name):
     feed = dict(zip([value.name for value in model.graph.input], inputs, strict=True))
     theirs = onnxruntime.InferenceSession(model.SerializeToString()).run(None, feed)
     np.testing.assert_allclose(InferenceSession(model).run(None, feed)[0], theirs[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", IN_FLOAT16)
+def test_attention_in_float16_is_no_further_from_float64_than_the_case_itself(name):
+    (inputs, (expected,)), *_ = CASE_DATA[name]
+    query, key, value = (np.asarray(array, np.float64) for array in inputs)
+    scores = query @ key.swapaxes(-1, -2) / np.sqrt(query.shape[-1])
+    weights = np.where(np.tril(np.ones(scores.shape[-2:])) > 0, np.exp(scores), 0)
+    exact = weights / weights.sum(axis=-1, keepdims=True) @ value
+    feed = dict(zip([value.name for value in NODE_CASES[name].graph.input], inputs, strict=True))
+    (ours,) = InferenceSession(NODE_CASES[name]).run(None, feed)
+    assert np.abs(ours - exact).max() <= np.abs(expected - exact).max()
 
 
 def test_every_case_is_run_or_has_its_reason(capsys):

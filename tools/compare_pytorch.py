@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 from itertools import pairwise
 from pathlib import Path
@@ -268,6 +268,49 @@ def measure(name: str, path: Path, seconds: float = 4.0) -> dict[str, float]:
     return {"difference": apart, **{system: 1e3 * value for system, value in least.items()}}
 
 
+#: Prints milliseconds of opening, and megabytes of opening and one answer beyond those of the imports.
+OPENING = """
+import importlib, json, sys, time
+import numpy as np
+runtime = importlib.import_module(sys.argv[1])
+def memory(key):
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(key))
+options = runtime.SessionOptions()
+options.intra_op_num_threads = options.inter_op_num_threads = 1
+options.log_severity_level = 3
+before, begin = memory("VmRSS"), time.process_time()
+session = runtime.InferenceSession(sys.argv[2], options, providers=["CPUExecutionProvider"])
+opened = time.process_time() - begin
+session.run(None, {session.get_inputs()[0].name: np.zeros(json.loads(sys.argv[3]), np.float32)})
+print(json.dumps([opened * 1e3, (memory("VmHWM") - before) / 1000]))
+"""
+
+
+def opening(path: Path, shape: Sequence[int]) -> list[list[float]]:
+    """[milliseconds, megabytes] of each system, in processes of their own."""
+    found = []
+    for runtime in ("onnxruntime", "numpyvgg.session"):
+        command = [sys.executable, "-c", OPENING, runtime, str(path), json.dumps(shape)]
+        found.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+    return found
+
+
+def row(name: str, folder: Path) -> list[str]:
+    """A network's line in the table; the file is made where it is not there."""
+    path = folder / f"{name}.onnx"
+    command = [sys.executable, __file__, str(folder), name, "--one"]
+    if not path.exists():
+        subprocess.run([*command, "export"], check=True, stdout=subprocess.DEVNULL)
+    done = subprocess.run([*command, "measure"], check=False, capture_output=True, text=True)
+    if done.returncode:
+        return [name, done.stderr.strip().rpartition("\n")[2], "", "", "", "", ""]
+    found = json.loads(done.stdout.splitlines()[-1])
+    theirs = found["onnxruntime"]
+    ratios = [f"{found[system] / theirs:.2f}" for system in ("im2col", "winograd")]
+    opened = [f"{b:.0f} / {a:.0f}" for a, b in zip(*opening(path, FAMILIES[name][1]), strict=True)]
+    return [name, f"{found['difference']:.0e}", f"{theirs:.1f} ms", *ratios, *opened]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
@@ -280,21 +323,9 @@ def main() -> None:
         path = args.folder / f"{name}.onnx"
         return export(name, path) if args.one == "export" else print(json.dumps(measure(name, path)))
     args.folder.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for name in args.names or FAMILIES:
-        command = [sys.executable, __file__, str(args.folder), name, "--one"]
-        if not (args.folder / f"{name}.onnx").exists():
-            subprocess.run([*command, "export"], check=True, stdout=subprocess.DEVNULL)
-        done = subprocess.run([*command, "measure"], check=False, capture_output=True, text=True)
-        if done.returncode:
-            rows.append([name, done.stderr.strip().rpartition("\n")[2], "", "", ""])
-            continue
-        found = json.loads(done.stdout.splitlines()[-1])
-        theirs = found["onnxruntime"]
-        ratios = [f"{found[system] / theirs:.2f}" for system in ("im2col", "winograd")]
-        rows.append([name, f"{found['difference']:.0e}", f"{theirs:.1f} ms", *ratios])
-    header = ["network", "largest difference", "ONNX Runtime", "im2col", "Winograd"]
-    return print(table(header, rows, "<>>>>"))
+    header = ["network", "largest difference", "ONNX Runtime", "im2col", "Winograd", "opens, ms", "MB"]
+    rows = [row(name, args.folder) for name in args.names or FAMILIES]
+    return print(table(header, rows, "<>>>>>>"))
 
 
 if __name__ == "__main__":
