@@ -12,6 +12,7 @@ import re
 import warnings
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import onnx
 import onnxruntime
@@ -37,9 +38,9 @@ with warnings.catch_warnings():
         for case in load_model_tests(kind=kind)
     }
 
-#: TensorProto.DataType values of which NumPy has no counterpart: bfloat16, the float8, float6, float4, int4, int2 kinds
+#: TensorProto.DataType values of which NumPy has no counterpart: the float8, float6, float4, int4, int2 kinds
 FOREIGN_TYPES = {
-    value for name, value in onnx.TensorProto.DataType.items() if re.match(r"BFLOAT16|FLOAT[468]E|U?INT[24]$", name)
+    value for name, value in onnx.TensorProto.DataType.items() if re.match(r"FLOAT[468]E|U?INT[24]$", name)
 }
 
 #: what the package promises to have; others are covered by the same functions
@@ -106,7 +107,9 @@ class NumpyRep(BackendRep):
 
     def run(self, inputs, **kwargs):
         names = [value.name for value in self.session.get_inputs()]
-        return tuple(self.session.run(None, dict(zip(names, inputs, strict=True))))
+        results = self.session.run(None, dict(zip(names, inputs, strict=True)))
+        halves = [value.type == "tensor(bfloat16)" for value in self.session.get_outputs()]
+        return tuple(y.astype(ml_dtypes.bfloat16) if half else y for y, half in zip(results, halves, strict=True))
 
 
 class NumpyBackend(Backend):

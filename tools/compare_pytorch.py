@@ -183,7 +183,9 @@ def super_resolution() -> nn.Module:
 
 
 def vision_transformer() -> nn.Module:
-    return torchvision.models.VisionTransformer(224, 32, num_layers=6, num_heads=6, hidden_dim=384, mlp_dim=1536)
+    net = torchvision.models.VisionTransformer(224, 32, num_layers=6, num_heads=6, hidden_dim=384, mlp_dim=1536)
+    nn.init.normal_(net.heads.head.weight, std=0.02)  # training starts from zeros
+    return net
 
 
 def segmenter(name: str) -> Callable[[], nn.Module]:
