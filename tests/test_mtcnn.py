@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import numpyvgg
+from numpyvgg.kernels.threads import Workers
 from numpyvgg.photo.faces.area import Picture
 from numpyvgg.photo.faces.geometry import from_landmarks, turn
-from numpyvgg.photo.faces.mtcnn import MtcnnDetector, squares, suppress
-from numpyvgg.photo.faces.pnet import PNet
+from numpyvgg.photo.faces.mtcnn import BLOCK, MtcnnDetector, squares, suppress
+from numpyvgg.photo.faces.networks import Layer, PNet, WindowNet, pool
 from numpyvgg.photo.images import load_image
 from numpyvgg.zoo import models_folder
 
@@ -54,10 +55,50 @@ def test_pnet_in_strips_is_the_network_in_its_file(size: tuple[int, int]) -> Non
     x = np.random.default_rng(2).uniform(-1, 1, (3, *size)).astype(np.float32)
     path = models_folder() / "mtcnn-pnet.onnx"
     offsets, probabilities = onnxruntime.InferenceSession(path).run(["offsets", "probabilities"], {"input": x[None]})
-    ours, (face, moves) = PNet(path)([x[:, ::-1], x])  # several pictures, and views, at once
+    ours, (face, moves) = PNet(path, Workers(2))([x[:, ::-1], x])  # several pictures, and views, at once
     assert ours[0].shape == face.shape
     np.testing.assert_allclose(face, probabilities[0, 1], rtol=0, atol=1e-5)
     np.testing.assert_allclose(moves, offsets[0], rtol=0, atol=1e-5 * np.abs(offsets).max())
+
+
+@pytest.mark.parametrize("name", ["rnet", "onet"])
+@pytest.mark.parametrize("count", [0, 1, 5, 70])
+def test_windows_in_blocks_are_the_network_in_its_file(name: str, count: int) -> None:
+    detector = MtcnnDetector()
+    network: WindowNet = getattr(detector, f"_{name}")
+    x = np.random.default_rng(3).uniform(-1, 1, (count, 3, network.side, network.side)).astype(np.float32)
+    innermost = np.ascontiguousarray(x.transpose(1, 2, 3, 0))
+    face, moves = network(lambda some: innermost[..., some], count)
+    outputs = onnxruntime.InferenceSession(models_folder() / f"mtcnn-{name}.onnx").run(None, {"input": x})
+    *expected, probabilities = outputs
+    np.testing.assert_allclose(face, probabilities[:, 1], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(moves, np.concatenate(expected, axis=1), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["pnet", "rnet", "onet"])
+def test_every_layer_that_is_written_out_is_that_of_onnx_runtime(name: str) -> None:
+    detector, size = MtcnnDetector(), {"pnet": 47, "rnet": 24, "onet": 48}[name]
+    x = np.random.default_rng(4).uniform(-1, 1, (3, 3, size, size)).astype(np.float32)
+    model, names = with_all_outputs(models_folder() / f"mtcnn-{name}.onnx")
+    theirs = dict(zip(names, onnxruntime.InferenceSession(model).run(names, {"input": x}), strict=True))
+    layers = getattr(detector, f"_{name}")._layers
+    if name == "pnet":
+        layers = list(zip(layers, (2, 0, 0), strict=True))
+    y = x.transpose(1, 2, 3, 0)
+    for number, (layer, kernel) in enumerate(layers, start=1):
+        for tensor, step in ((f"prelu{number}", layer), (f"pool{number}", lambda y, k=kernel: pool(y, k))):
+            if tensor in theirs:
+                y = step(y)
+                expected = theirs[tensor].reshape(len(x), *y.shape[:3]).transpose(1, 2, 3, 0)
+                np.testing.assert_allclose(y, expected, rtol=0, atol=1e-5 * np.abs(expected).max(), err_msg=tensor)
+
+
+@pytest.mark.parametrize("slope", [-1.3, 0.0, 0.4, 1.0, 1.7])
+def test_a_prelu_of_any_slope_is_its_definition(slope: float) -> None:
+    weight, bias = np.ones((1, 1, 1, 1), np.float32), np.zeros(1, np.float32)
+    layer = Layer({"conv1_W": weight, "conv1_B": bias, "prelu1_slope": np.full((1, 1, 1), slope, np.float32)}, 1)
+    x = np.linspace(-2, 2, 20, dtype=np.float32).reshape(1, 4, 5, 1)
+    np.testing.assert_array_equal(layer(x), np.where(x > 0, x, np.float32(slope) * x))
 
 
 # --- the mean of the area, against OpenCV's INTER_AREA ----------------------------------------------------------------
@@ -82,11 +123,30 @@ def test_a_crop_is_opencvs_on_black(left: int, top: int, width: int, side: int) 
     place = canvas[50 + top : 50 + top + width, 50 + left : 50 + left + width]
     theirs = cv2.resize(place, (side, side), interpolation=cv2.INTER_AREA).transpose(2, 0, 1)
     box = np.array([[left, top, left + width, top + width]], float)
-    (ours,) = Picture(pixels).crops(box, np.zeros(1, int), side) * 128 + 127.5
+    ours = Picture(pixels).crops(box, np.zeros(1, int), side)[..., 0] * 128 + 127.5
     np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
 # --- boxes ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("of_smaller", [False, True])
+def test_suppression_in_blocks_keeps_what_its_definition_keeps_of_many(of_smaller: bool) -> None:
+    rng = np.random.default_rng(5)
+    corners = rng.integers(0, 300, (2 * BLOCK + 50, 2))
+    boxes = np.concatenate([corners, corners + rng.integers(20, 60, corners.shape)], axis=1).astype(float)
+    scores = rng.permutation(len(boxes)) / len(boxes)
+    expected: list[int] = []
+    for place in np.argsort(-scores).tolist():
+        a, others = boxes[place], boxes[expected].reshape(-1, 4)
+        sides = np.minimum(a[2:], others[:, 2:]) - np.maximum(a[:2], others[:, :2])
+        shared = sides.clip(0).prod(axis=1)
+        area, areas = np.prod(a[2:] - a[:2]), np.prod(others[:, 2:] - others[:, :2], axis=1)
+        whole = np.minimum(area, areas) if of_smaller else area + areas - shared
+        if (shared <= 0.5 * whole).all():
+            expected.append(place)
+    assert suppress(boxes, scores, 0.5, of_smaller).tolist() == expected
+    assert len(expected) > BLOCK or of_smaller  # those of one block are held against those of the blocks before
 
 
 @pytest.mark.parametrize("of_smaller", [False, True])

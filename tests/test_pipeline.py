@@ -121,6 +121,23 @@ def test_each_photograph_is_decoded_once_for_all_networks(network, vgg, photogra
     assert sorted(decoded) == photographs[:6]
 
 
+def test_photographs_are_decoded_while_filters_are_transformed(vgg, photographs, monkeypatch):
+    begun = threading.Event()
+    predictor, compute_by = Predictor([vgg]), Predictor.compute_by
+
+    def load(source, *size):
+        begun.set()
+        return load_image(source, *size)
+
+    def transform(self, conv):
+        assert begun.wait(10)
+        compute_by(self, conv)
+
+    monkeypatch.setattr(pipeline, "load_image", load)
+    monkeypatch.setattr(Predictor, "compute_by", transform)
+    assert len(list(predictor.many(photographs[:5]))) == 5
+
+
 @pytest.mark.parametrize("possible", [0, 1])
 def test_where_threads_cannot_be_started_photographs_are_prepared_when_their_turn_comes(
     possible, network, photographs, monkeypatch

@@ -95,6 +95,7 @@ def smallest_side(networks: Mapping[str, Estimator]) -> int:
 def answer_all(
     sources: Iterable[Source],
     networks: Mapping[str, Estimator],
+    ready: Callable[[], Mapping[str, Estimator]],
     find: FaceFinder | None = None,
     stop: threading.Event | None = None,
 ) -> Iterator[Answered]:
@@ -105,11 +106,14 @@ def answer_all(
     sources : iterable of paths, or of what else `load_image` takes
         Taken as they are needed.
     networks : mapping of str to Estimator
+        What says how photographs are prepared.
+    ready : callable
+        Gives the same networks as they are to be asked. It is called while the first photographs are decoded:
+        transforming filters takes as long as answering for several.
     find : callable, optional
         Finds the faces to ask about; without it each photograph is one.
     stop : threading.Event, optional
         Once it is set, the photographs of the batch in work are answered, and no more.
-
     Yields
     ------
     Answered
@@ -118,17 +122,23 @@ def answer_all(
     remaining = iter(sources)
     pending: deque[Call[_Prepared]] = deque()
     with Ahead(max(2, min(available_cores(), 8)), "numpyvgg-decode") as ahead:
+
+        def begin() -> None:
+            for source in islice(remaining, AHEAD - len(pending)):
+                pending.append(ahead.call(partial(_prepare, source, networks, find)))
+
+        begin()
+        asked = ready()
         while True:
             batch: list[_Prepared] = []
             while sum(len(prepared.views) for prepared in batch) < BATCH and not (stop and stop.is_set()):
-                for source in islice(remaining, AHEAD - len(pending)):
-                    pending.append(ahead.call(partial(_prepare, source, networks, find)))
+                begin()
                 if not pending:
                     break
                 batch.append(pending.popleft().result())
             if not batch:
                 return
-            yield from _answer(batch, networks)
+            yield from _answer(batch, asked)
 
 
 def _prepare(source: Source, networks: Mapping[str, Estimator], find: FaceFinder | None) -> _Prepared:

@@ -19,7 +19,7 @@ from ..zoo import BUNDLED, PUBLISHED, require
 from ..zoo.labels import Labels
 from ..zoo.preparation import Preparation
 from .answers import Answer
-from .estimator import LabelsLike, open_estimator
+from .estimator import Estimator, LabelsLike, open_estimator
 from .images import load_image
 from .pipeline import FaceFinder, Source, answer_all, smallest_side
 from .pixels import photograph_size
@@ -210,8 +210,7 @@ class Predictor:
         find = None if faces is False else _all_faces if faces is True else faces
         remaining = iter(sources)
         first = list(islice(remaining, WINOGRAD_FROM))
-        self.compute_by(conv or self.method(len(first)))
-        yield from self._ask(chain(first, remaining), find, stop)
+        yield from self._ask(chain(first, remaining), find, stop, conv or self.method(len(first)))
 
     @property
     def conv(self) -> str:
@@ -227,10 +226,20 @@ class Predictor:
         self.networks = {name: network.by(conv) for name, network in self.networks.items()}
 
     def _ask(
-        self, sources: Iterable[Source], find: FaceFinder | None, stop: threading.Event | None = None
+        self,
+        sources: Iterable[Source],
+        find: FaceFinder | None,
+        stop: threading.Event | None = None,
+        conv: str | None = None,
     ) -> Iterator[Prediction]:
-        common = Prediction({}, None, self._preparations, self._labels, self.conv)
-        for answered in answer_all(sources, self.networks, find, stop):
+        conv = conv or self.conv
+
+        def ready() -> dict[str, Estimator]:
+            self.compute_by(conv)
+            return self.networks
+
+        common = Prediction({}, None, self._preparations, self._labels, conv)
+        for answered in answer_all(sources, self.networks, ready, find, stop):
             if answered.error:
                 yield replace(common, source=answered.source, error=answered.error)
             for answers, face in zip(answered.answers, answered.faces, strict=True):

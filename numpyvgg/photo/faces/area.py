@@ -1,17 +1,23 @@
-"""Pictures shrunk and cut out by the mean of the area that each new pixel covers, from the integral image.
+"""Pictures shrunk and cut out by the mean of the area that each new pixel covers.
 
-The *integral image* (Crow 1984; Viola and Jones 2001) holds, for each corner of a pixel, the sum of all pixels above
-and left of it. Inside a pixel that sum grows linearly with x and with y, so interpolating it between corners is exact:
-the sum over any rectangle, parts of pixels included, is four numbers of it, however large the rectangle.
+Such a mean is linear, and rows and columns have no part in each other: for each axis there is a matrix that says how
+much of each old pixel lies in each new one, and ``rows @ picture @ columns.T`` is the smaller picture.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ...kernels.threads import one_blas_thread
+
+Array = NDArray[np.float32]
+
+#: new rows that are computed together: they need a few old ones, and most of the whole matrix would be zeros
+_ROWS = 32
 
 
 class Picture:
@@ -19,27 +25,24 @@ class Picture:
 
     def __init__(self, pixels: NDArray[np.uint8]) -> None:
         self.height, self.width = pixels.shape[:2]
-        self._integral = np.zeros((self.height + 1, self.width + 1, 3))
-        np.cumsum(pixels, axis=0, dtype=np.float64, out=self._integral[1:, 1:])
-        np.cumsum(self._integral[1:, 1:], axis=1, out=self._integral[1:, 1:])
+        self._pixels = np.ascontiguousarray(pixels.transpose(2, 0, 1), np.float32)  # [3, H, W]
 
-    def shrunk(self, scale: float) -> NDArray[np.float32]:
+    def shrunk(self, scale: float) -> Array:
         """The whole picture at a scale, in whole steps of brightness: float32 [3, h, w]."""
-        h, w = math.ceil(self.height * scale), math.ceil(self.width * scale)
-        rows, columns = np.linspace(0, self.height, h + 1), np.linspace(0, self.width, w + 1)
-        (low, part), (left, part_x) = _whole_and_part(rows, self.height), _whole_and_part(columns, self.width)
-        above = self._integral[low]
-        above += part[:, None, None] * (self._integral[low + 1] - above)  # [h + 1, W + 1, 3]
-        sums = above[:, left]
-        sums += part_x[:, None] * (above[:, left + 1] - sums)  # [h + 1, w + 1, 3]
-        return _from_sums(sums, h / self.height * w / self.width, whole=True)
+        with one_blas_thread:  # more would wait for each other: these products are small
+            rows = _fewer_rows(self._pixels, math.ceil(self.height * scale))  # [3, h, W]
+            means = _fewer_rows(rows.swapaxes(1, 2), math.ceil(self.width * scale)).swapaxes(1, 2)
+        return _scaled(np.rint(np.ascontiguousarray(means)))
 
-    def crops(self, boxes: NDArray[np.floating], turns: NDArray[np.integer], side: int) -> NDArray[np.float32]:
-        """What is in boxes [n, 4] of the picture turned by quarters [n], black beyond it: [n, 3, side, side]."""
-        crops = self._crops(self.boxes_back(boxes, turns), side)
-        for quarter in (1, 2, 3):
-            crops[turns == quarter] = np.rot90(crops[turns == quarter], quarter, axes=(2, 3))
-        return crops
+    def crops(self, boxes: NDArray[np.floating], turns: NDArray[np.integer], side: int) -> Array:
+        """What is in boxes [n, 4] of the picture turned by quarters [n], black beyond it: [3, side, side, n].
+
+        The boxes are in whole pixels.
+        """
+        crops = np.empty((3, side, side, len(boxes)), np.float32)
+        for number, (box, quarter) in enumerate(zip(self.boxes_back(boxes, turns), turns, strict=True)):
+            crops[..., number] = np.rot90(self._crop(box.astype(int).tolist(), side), quarter, axes=(1, 2))
+        return _scaled(crops)
 
     def back(self, points: NDArray[np.floating], turns: NDArray[np.integer]) -> NDArray[np.floating]:
         """Where points [n, k, 2] of the picture turned by quarters [n], counter-clockwise, are in the picture."""
@@ -57,31 +60,44 @@ class Picture:
         corners = self.back(boxes.reshape(-1, 2, 2), turns)
         return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
 
-    def _crops(self, boxes: NDArray[np.floating], side: int) -> NDArray[np.float32]:
-        steps = np.linspace(0, 1, side + 1)
-        columns = boxes[:, :1] + steps * (boxes[:, 2:3] - boxes[:, :1])  # [n, side + 1]
-        rows = boxes[:, 1:2] + steps * (boxes[:, 3:] - boxes[:, 1:2])
-        (low, part), (left, part_x) = _whole_and_part(rows, self.height), _whole_and_part(columns, self.width)
-        low, part, left, part_x = low[:, :, None], part[:, :, None, None], left[:, None, :], part_x[:, None, :, None]
-        sums = self._integral[low, left] * ((1 - part) * (1 - part_x))
-        sums += self._integral[low + 1, left] * (part * (1 - part_x))
-        sums += self._integral[low, left + 1] * ((1 - part) * part_x)
-        sums += self._integral[low + 1, left + 1] * (part * part_x)  # [n, side + 1, side + 1, 3]
-        areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) / side**2
-        return _from_sums(sums, 1 / areas[:, None, None, None])
+    def _crop(self, box: list[int], side: int) -> Array:
+        """One box, [3, side, side]: of the pixels that are there, since those that are not are 0."""
+        left, top, right, bottom = box
+        first, last, above, below = max(left, 0), min(right, self.width), max(top, 0), min(bottom, self.height)
+        if first >= last or above >= below:
+            return np.zeros((3, side, side), np.float32)
+        rows = _shares_of(bottom - top, side)[:, above - top : below - top]
+        columns = _shares_of(right - left, side)[:, first - left : last - left]
+        crop: Array = rows @ self._pixels[:, above:below, first:last] @ columns.T
+        return crop
 
 
-def _whole_and_part(places: NDArray[np.floating], size: int) -> tuple[NDArray[np.intp], NDArray[np.floating]]:
-    """Places along an axis, none beyond its ends, as the pixel that they are in and how far inside it."""
-    places = np.clip(places, 0, size)
-    whole = np.minimum(places.astype(np.intp), size - 1)
-    return whole, places - whole
+def _fewer_rows(x: Array, count: int) -> Array:
+    """Shrink [3, H, W] to so many rows."""
+    height = x.shape[1]
+    edges = np.linspace(0, height, count + 1)
+    y = np.empty((3, count, x.shape[2]), np.float32)
+    for first in range(0, count, _ROWS):
+        some = edges[first : first + _ROWS + 1]
+        above, below = math.floor(some[0]), min(math.ceil(some[-1]), height)
+        y[:, first : first + _ROWS] = _shares(some - above, below - above) @ x[:, above:below]
+    return y
 
 
-def _from_sums(sums: NDArray[np.floating], per_pixel: Any, whole: bool = False) -> NDArray[np.float32]:
-    """Sums up to each corner [..., h + 1, w + 1, 3] to the means between them, -1 to 1, [..., 3, h, w]."""
-    means = np.diff(np.diff(sums, axis=-3), axis=-2) * per_pixel
-    if whole:
-        np.rint(means, out=means)
-    means -= 127.5
-    return np.moveaxis(means, -1, -3).astype(np.float32) / np.float32(128)
+def _shares(edges: NDArray[np.floating], size: int) -> Array:
+    """Which share of each new pixel, between two edges, each old one has: [new, old]; a row adds up to 1."""
+    before = np.clip(edges[:, None] - np.arange(size), 0, 1)  # how much of each old pixel lies before each edge
+    return (np.diff(before, axis=0) / np.diff(edges)[:, None]).astype(np.float32)
+
+
+@lru_cache(maxsize=256)
+def _shares_of(size: int, side: int) -> Array:
+    """Those of so many pixels made into `side`."""
+    return _shares(np.linspace(0, size, side + 1), size)
+
+
+def _scaled(values: Array) -> Array:
+    """Brightness of 0 to 255 as networks take it, in place."""
+    values -= np.float32(127.5)
+    values /= np.float32(128)
+    return values

@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...session import InferenceSession
+from ...kernels.threads import Workers, available_cores
 from ...zoo import models_folder
 from .area import Picture
-from .pnet import PNet
+from .networks import PNet, WindowNet
 
 Boxes = NDArray[np.floating]
 Turns = NDArray[np.integer]
@@ -35,7 +35,7 @@ P_SIDE, R_SIDE, O_SIDE, STRIDE = 12, 24, 48, 2
 SHRINK = 0.709
 #: least probability of a face that each network has to see; the authors' own values
 P_THRESHOLD, R_THRESHOLD, O_THRESHOLD = 0.6, 0.7, 0.7
-#: boxes that R-Net and O-Net look at in one go
+#: boxes that `suppress` holds against each other in one go
 BLOCK = 256
 
 
@@ -73,8 +73,10 @@ class MtcnnDetector:
 
     def __init__(self, min_face: float = 20) -> None:
         self.min_face = min_face
-        self._pnet = PNet(models_folder() / "mtcnn-pnet.onnx")
-        self._rnet, self._onet = (InferenceSession(models_folder() / f"mtcnn-{name}.onnx") for name in ("rnet", "onet"))
+        folder, workers = models_folder(), Workers(available_cores())
+        self._pnet = PNet(folder / "mtcnn-pnet.onnx", workers)
+        self._rnet = WindowNet(folder / "mtcnn-rnet.onnx", workers, R_SIDE, (3, 3, 0, 0), ("5-2", "5-1"))
+        self._onet = WindowNet(folder / "mtcnn-onet.onnx", workers, O_SIDE, (3, 3, 2, 0, 0), ("6-3", "6-1", "6-2"))
 
     def __call__(self, picture: NDArray[np.uint8]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """Return boxes [n, 4] and scores [n] of the upright faces in an RGB picture."""
@@ -110,17 +112,18 @@ class MtcnnDetector:
     def _refine(self, image: Picture, boxes: Boxes, turns: Turns) -> tuple[Boxes, Turns]:
         """R-Net: those of the boxes that hold a face, moved."""
         boxes = squares(boxes)
-        offsets, probabilities = _run(self._rnet, image, boxes, turns, R_SIDE)  # [n, 4], [n, 2]
-        sure = np.flatnonzero(probabilities[:, 1] > R_THRESHOLD)
-        kept = sure[suppress_each(boxes[sure], turns[sure], probabilities[sure, 1], 0.7)]
+        scores, offsets = self._rnet(lambda some: image.crops(boxes[some], turns[some], R_SIDE), len(boxes))
+        sure = np.flatnonzero(scores > R_THRESHOLD)
+        kept = sure[suppress_each(boxes[sure], turns[sure], scores[sure], 0.7)]
         return move(boxes[kept], offsets[kept]), turns[kept]
 
     def _output(self, image: Picture, boxes: Boxes, turns: Turns) -> Found:
         """O-Net: those of the boxes that hold a face, moved, and its landmarks."""
         boxes = squares(boxes)
-        offsets, points, probabilities = _run(self._onet, image, boxes, turns, O_SIDE)  # [n, 4], [n, 10], [n, 2]
-        landmarks = boxes[:, None, :2] + landmarks_of(points) * (boxes[:, None, 2:] - boxes[:, None, :2])
-        boxes, scores = move(boxes, offsets), probabilities[:, 1]
+        squared = boxes
+        scores, moves = self._onet(lambda some: image.crops(squared[some], turns[some], O_SIDE), len(boxes))  # [n, 14]
+        landmarks = boxes[:, None, :2] + landmarks_of(moves[:, 4:]) * (boxes[:, None, 2:] - boxes[:, None, :2])
+        boxes = move(boxes, moves[:, :4])
         sure = np.flatnonzero(scores > O_THRESHOLD)
         kept = sure[suppress_each(boxes[sure], turns[sure], scores[sure], 0.7, of_smaller=True)]
         turns = turns[kept]
@@ -128,20 +131,9 @@ class MtcnnDetector:
 
     def look_closer(self, pictures: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """O-Net on pictures that a face fills, uint8 [48, 48, 3]: landmarks [n, 5, 2] in pixels, probabilities [n]."""
-        x = np.stack(pictures).transpose(0, 3, 1, 2).astype(np.float32)
-        _, points, probabilities = self._onet.run(None, {"input": (x - 127.5) / 128})
-        return landmarks_of(points) * O_SIDE, probabilities[:, 1]
-
-
-def _run(network: InferenceSession, image: Picture, boxes: Boxes, turns: Turns, side: int) -> list[NDArray[np.float32]]:
-    """Run R- or O-Net on what is in the boxes, as many at a time as bounded memory takes."""
-    parts = [[np.empty((0, int(output.shape[1] or 0)), np.float32)] for output in network.get_outputs()]
-    for first in range(0, len(boxes), BLOCK):
-        some = slice(first, first + BLOCK)
-        answers = network.run(None, {"input": image.crops(boxes[some], turns[some], side)})
-        for every, answer in zip(parts, answers, strict=True):
-            every.append(answer)
-    return [np.concatenate(every) for every in parts]
+        x = (np.stack(pictures, axis=-1).transpose(2, 0, 1, 3).astype(np.float32) - 127.5) / 128  # [3, 48, 48, n]
+        scores, moves = self._onet(lambda some: x[..., some], len(pictures))
+        return landmarks_of(moves[:, 4:]) * O_SIDE, scores
 
 
 def landmarks_of(points: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -202,14 +194,24 @@ def suppress(boxes: Boxes, scores: NDArray[np.floating], limit: float, of_smalle
     ndarray of int
         Places in `boxes`, the surest first.
     """
-    kept = []
-    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-    left = np.argsort(-scores, kind="stable")
-    while len(left):
-        best, left = left[0], left[1:]
-        kept.append(best)
-        low, high = np.maximum(boxes[best, :2], boxes[left, :2]), np.minimum(boxes[best, 2:], boxes[left, 2:])
-        shared = np.prod(np.maximum(high - low, 0), axis=1)
-        whole = np.minimum(areas[best], areas[left]) if of_smaller else areas[best] + areas[left] - shared
-        left = left[shared <= limit * whole]
-    return np.array(kept, np.intp)
+    kept = np.empty(0, np.intp)
+    order = np.argsort(-scores, kind="stable")
+    for first in range(0, len(order), BLOCK):
+        block = order[first : first + BLOCK]
+        block = block[~_overlapping(boxes[kept], boxes[block], limit, of_smaller).any(axis=0)]
+        over = _overlapping(boxes[block], boxes[block], limit, of_smaller)  # [n, n]
+        left = np.ones(len(block), bool)
+        for place in range(len(block)):
+            if left[place]:
+                left[place + 1 :] &= ~over[place, place + 1 :]
+        kept = np.concatenate([kept, block[left]])
+    return kept
+
+
+def _overlapping(a: Boxes, b: Boxes, limit: float, of_smaller: bool) -> NDArray[np.bool_]:
+    """Which of the boxes [n, 4] and [m, 4] overlap by more than `limit`: [n, m]."""
+    low, high = np.maximum(a[:, None, :2], b[:, :2]), np.minimum(a[:, None, 2:], b[:, 2:])
+    shared = np.prod(np.maximum(high - low, 0), axis=2)
+    areas, others = (np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (a, b))
+    whole = np.minimum(areas[:, None], others) if of_smaller else areas[:, None] + others - shared
+    return shared > limit * whole
