@@ -17,7 +17,6 @@ import stat
 import threading
 import time
 from collections.abc import Iterator
-from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urljoin
@@ -296,6 +295,8 @@ def _receive(network: Published, response: Response, target: Path, start: int, t
 
 def _pieces(response: Response) -> Iterator[bytes]:
     """What comes, as it comes, as long as it comes fast enough."""
+    from http.client import HTTPException
+
     from urllib3.exceptions import HTTPError, ReadTimeoutError
 
     since, arrived = time.monotonic(), 0

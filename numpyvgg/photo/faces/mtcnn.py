@@ -35,8 +35,8 @@ P_SIDE, R_SIDE, O_SIDE, STRIDE = 12, 24, 48, 2
 SHRINK = 0.709
 #: least probability of a face that each network has to see; the authors' own values
 P_THRESHOLD, R_THRESHOLD, O_THRESHOLD = 0.6, 0.7, 0.7
-#: boxes that `suppress` holds against each other in one go
-BLOCK = 256
+#: boxes that `suppress` holds against each other in one go, and that R- and O-Net are asked about
+BLOCK, MANY = 256, 2048
 
 
 class Found(NamedTuple):
@@ -112,7 +112,7 @@ class MtcnnDetector:
     def _refine(self, image: Picture, boxes: Boxes, turns: Turns) -> tuple[Boxes, Turns]:
         """R-Net: those of the boxes that hold a face, moved."""
         boxes = squares(boxes)
-        scores, offsets = self._rnet(lambda some: image.crops(boxes[some], turns[some], R_SIDE), len(boxes))
+        scores, offsets = _run(self._rnet, image, boxes, turns)  # [n], [n, 4]
         sure = np.flatnonzero(scores > R_THRESHOLD)
         kept = sure[suppress_each(boxes[sure], turns[sure], scores[sure], 0.7)]
         return move(boxes[kept], offsets[kept]), turns[kept]
@@ -120,8 +120,7 @@ class MtcnnDetector:
     def _output(self, image: Picture, boxes: Boxes, turns: Turns) -> Found:
         """O-Net: those of the boxes that hold a face, moved, and its landmarks."""
         boxes = squares(boxes)
-        squared = boxes
-        scores, moves = self._onet(lambda some: image.crops(squared[some], turns[some], O_SIDE), len(boxes))  # [n, 14]
+        scores, moves = _run(self._onet, image, boxes, turns)  # [n], [n, 14]
         landmarks = boxes[:, None, :2] + landmarks_of(moves[:, 4:]) * (boxes[:, None, 2:] - boxes[:, None, :2])
         boxes = move(boxes, moves[:, :4])
         sure = np.flatnonzero(scores > O_THRESHOLD)
@@ -132,8 +131,15 @@ class MtcnnDetector:
     def look_closer(self, pictures: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """O-Net on pictures that a face fills, uint8 [48, 48, 3]: landmarks [n, 5, 2] in pixels, probabilities [n]."""
         x = (np.stack(pictures, axis=-1).transpose(2, 0, 1, 3).astype(np.float32) - 127.5) / 128  # [3, 48, 48, n]
-        scores, moves = self._onet(lambda some: x[..., some], len(pictures))
+        scores, moves = self._onet(x)
         return landmarks_of(moves[:, 4:]) * O_SIDE, scores
+
+
+def _run(network: WindowNet, image: Picture, boxes: Boxes, turns: Turns) -> list[NDArray[np.float32]]:
+    """Run R- or O-Net on what is in the boxes, as many at a time as bounded memory takes."""
+    slabs = [slice(first, first + MANY) for first in range(0, max(len(boxes), 1), MANY)]
+    answers = [network(image.crops(boxes[some], turns[some], network.side)) for some in slabs]
+    return [np.concatenate(parts) for parts in zip(*answers, strict=True)]
 
 
 def landmarks_of(points: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -210,8 +216,11 @@ def suppress(boxes: Boxes, scores: NDArray[np.floating], limit: float, of_smalle
 
 def _overlapping(a: Boxes, b: Boxes, limit: float, of_smaller: bool) -> NDArray[np.bool_]:
     """Which of the boxes [n, 4] and [m, 4] overlap by more than `limit`: [n, m]."""
-    low, high = np.maximum(a[:, None, :2], b[:, :2]), np.minimum(a[:, None, 2:], b[:, 2:])
-    shared = np.prod(np.maximum(high - low, 0), axis=2)
+    across, down = (
+        np.minimum(a[:, None, high], b[:, high]) - np.maximum(a[:, None, low], b[:, low])
+        for low, high in ((0, 2), (1, 3))
+    )
+    shared = np.maximum(across, 0) * np.maximum(down, 0)
     areas, others = (np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (a, b))
     whole = np.minimum(areas[:, None], others) if of_smaller else areas[:, None] + others - shared
     return shared > limit * whole

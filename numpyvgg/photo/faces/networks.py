@@ -11,7 +11,7 @@ W * N numbers, however small the pictures are.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -164,17 +164,15 @@ class WindowNet:
         self._weight, self._bias = _heads(arrays, *heads)
         self._workers = workers
 
-    def __call__(self, pictures: Callable[[slice], Array], count: int) -> tuple[Array, Array]:
-        """Probabilities of a face [n], and offsets and landmarks [n, 4 or 14], of so many pictures.
-
-        `pictures` gives some of them, [3, side, side, n], -1 to 1; the threads call it.
-        """
+    def __call__(self, pictures: Array) -> tuple[Array, Array]:
+        """Probabilities of a face [n], offsets and landmarks [n, 4 or 14] for pictures [3, side, side, n], -1 to 1."""
+        count = pictures.shape[-1]
         y = np.empty((len(self._weight), count), np.float32)
         block = max(1, BLOCK // (3 * self.side**2))
 
         def task(number: int) -> None:
-            some = slice(block * number, min(block * (number + 1), count))
-            y[:, some] = self._block(pictures(some))
+            some = slice(block * number, block * (number + 1))
+            y[:, some] = self._block(pictures[..., some])
 
         self._workers.run(task, -(-count // block))
         return _probability(y[:2]), y[2:].T

@@ -157,7 +157,7 @@ def align_faces(
         min_size = max(SMALLEST, max(whole) * SMALLEST / WORKING_SIZE)
     elif not min_size >= 12:
         raise ArgumentError(f"min_size={min_size:g}: the smallest face that can be found has 12 pixels")
-    finds = distinct(_look(photo, detector, angles or COARSE_ANGLES, SMALLEST / min_size * scale))
+    finds = distinct(_look(image, detector, angles or COARSE_ANGLES, SMALLEST / min_size * scale))
     faces = [face for find in finds if (face := _look_again(photo, detector, find)) is not None]
     faces = [face for face in distinct(faces) if face.extent.min() * scale >= min_size]
     faces.sort(key=lambda face: -face.extent.prod())
@@ -199,11 +199,13 @@ def _whole(photo: NDArray[np.uint8], size: tuple[int, int]) -> Face:
     return Face(resized(photo, (SIZE, SIZE)), 0.0, outline, 0.0, found=False)
 
 
-def _look(photo: NDArray[np.uint8], detector: Detector, angles: Sequence[float], scale: float) -> list[Sighting]:
+def _look(
+    image: Image.Image | NDArray[np.uint8], detector: Detector, angles: Sequence[float], scale: float
+) -> list[Sighting]:
     """Run the detector on the whole photograph, at this scale, at each angle."""
-    extent = np.array([photo.shape[1], photo.shape[0]], float)
+    extent = np.array(image.shape[1::-1] if isinstance(image, np.ndarray) else image.size, float)
     width, height = np.maximum(np.rint(extent * scale), 1).astype(int).tolist()
-    copy = resized(photo, (width, height), reducing_gap=2.0)
+    copy = resized(image, (width, height), reducing_gap=2.0)
     unit = extent / (width, height)  # pixels of the photograph per pixel of the copy
     if isinstance(detector, LandmarkDetector):
         found = detector.find(copy)
