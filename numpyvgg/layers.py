@@ -10,7 +10,7 @@ Sources: ONNX operator specifications (https://onnx.ai/onnx/operators/); im2col:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,6 +19,8 @@ from .errors import ArgumentError
 
 Pair = Sequence[int]  # (along H, along W)
 Pads = Sequence[int]  # (top, left, bottom, right), ONNX's order: all beginnings, then all ends
+#: An elementwise function ``f(x, out)``; the two are apart from each other in memory.
+Activation = Callable[[np.ndarray, np.ndarray], object]
 
 
 def output_size(
@@ -299,7 +301,9 @@ class Operations(Protocol):
         group: int = 1,
     ) -> Any: ...
     def prepare_linear(self, weight: np.ndarray | StoredWeight, bias: np.ndarray | None) -> Any: ...
-    def conv2d(self, x: np.ndarray, conv: Any) -> np.ndarray: ...
+    def conv2d(
+        self, x: np.ndarray, conv: Any, addend: np.ndarray | None = None, activation: Activation | None = None
+    ) -> np.ndarray: ...
     def conv_relu(self, x: np.ndarray, conv: Any) -> np.ndarray: ...
     def conv_relu_pool(self, x: np.ndarray, conv: Any) -> np.ndarray: ...
     def linear(self, x: np.ndarray, fc: Any) -> np.ndarray: ...
@@ -344,8 +348,19 @@ class Textbook:
         bias = None if bias is None else bias.astype(self.dtype, copy=False)
         return {"weight": np.require(weight, self.dtype, "A"), "bias": bias, "transB": 1}
 
-    def conv2d(self, x: np.ndarray, conv: dict[str, Any]) -> np.ndarray:
-        return conv2d(x, **conv)
+    def conv2d(
+        self,
+        x: np.ndarray,
+        conv: dict[str, Any],
+        addend: np.ndarray | None = None,
+        activation: Activation | None = None,
+    ) -> np.ndarray:
+        y = conv2d(x, **conv)
+        if addend is not None:
+            y += addend
+        if activation is not None:
+            activation(y.copy(), y)
+        return y
 
     def conv_relu(self, x: np.ndarray, conv: dict[str, Any]) -> np.ndarray:
         return relu(conv2d(x, **conv))

@@ -15,10 +15,10 @@ from numbers import Integral
 import numpy as np
 
 from ..errors import ArgumentError
-from ..layers import Operations, StoredWeight, Textbook
+from ..layers import Activation, Operations, StoredWeight, Textbook
 from . import depthwise, fully_connected, im2col, winograd
 from .depthwise import DepthwiseConv
-from .finishing import Activation, Finish, finish_in_place, relu
+from .finishing import Finish, finish_in_place, relu
 from .fully_connected import Linear
 from .im2col import Im2colConv
 from .memory import Budget

@@ -19,16 +19,13 @@ hard swish, "Searching for MobileNetV3", 2019.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..layers import Activation
 from .images import Image, new_image
 from .threads import Workers, strips_in_cache
-
-#: An elementwise function ``f(x, out)``, both ``[rows, outW, M]`` and apart from each other.
-Activation = Callable[[np.ndarray, np.ndarray], object]
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ Three things happen to the graph on the way; none of them changes a requested va
   those whose outputs are fixed (`graph` folds them once);
 - a convolution or fully connected layer whose weight is fixed goes to the operations set (`layers.Textbook`, or the
   kernels), which rearranges the weight once. What follows it and only it is done in the same step: scales and offsets
-  for each channel (BatchNormalization, or Mul and Add with constants) become part of the weight and bias, a ReLU and a
-  2x2 max pooling part of the operation. Where an intermediate tensor is wanted by name, the step ends there;
+  for each channel (BatchNormalization, or Mul and Add with constants) become part of the weight and bias; the sum with
+  a tensor that is there already (a residual), an activation, and after a ReLU a 2x2 max pooling part of the operation.
+  Where an intermediate tensor is wanted by name, the step ends there;
 - after its last use a tensor is freed.
 """
 
@@ -24,10 +25,11 @@ import numpy as np
 from .. import operators
 from ..errors import ArgumentError, UnsupportedModelError
 from ..files.onnx import Node, OnnxModel
-from ..graph.folding import factor_and_offset, fold, why_not_folded
 from ..graph.graph import Graph
 from ..graph.inference import does_nothing, warn_of_training
-from ..layers import output_size
+from ..kernels import finishing
+from ..kernels.images import window_sizes
+from .chain import Chain, single
 from .checking import check_graph
 
 
@@ -114,19 +116,18 @@ class Planner:
         """What to run for the `wanted` tensors, when the caller gives the `overridden` initializers' values."""
         graph = Graph(self.model, overridden, self._max_bytes) if overridden else self.graph
         needed = self._needed(graph, wanted)
-        readers: dict[str, int] = dict.fromkeys(wanted, 1)  # being wanted counts as being read
-        consumers: dict[str, Node] = {}
+        readers: dict[str, list[Node | None]] = {name: [None] for name in wanted}  # the caller reads it
         for node in needed:
             for name in node.inputs:
-                readers[name] = readers.get(name, 0) + 1
-                consumers[name] = node
-        only_reader = {name: node for name, node in consumers.items() if readers[name] == 1}
+                readers.setdefault(name, []).append(node)
+        pending = {name for node in needed for name in node.outputs}
         steps: list[Step] = []
         fused: set[int] = set()
         for node in needed:
             if id(node) not in fused:
-                step = self._fuse(graph, node, only_reader) or self._alone(graph, node)
+                step = self._fuse(Chain(graph, node, readers), pending) or self._alone(graph, node)
                 fused.update(map(id, step.nodes))
+                pending.difference_update(step.outputs)
                 steps.append(step)
         self._note_last_uses(steps, wanted)
         return steps
@@ -156,10 +157,10 @@ class Planner:
 
     # ------------------------------------------------------------------ steps with fixed weights
 
-    def _fuse(self, graph: Graph, node: Node, only_reader: dict[str, Node]) -> Step | None:
+    def _fuse(self, chain: Chain, pending: Collection[str]) -> Step | None:
         """A step of more than the node alone; None where there is nothing to gain."""
+        node, graph = chain.nodes[0], chain.graph
         run: Callable[..., Any] | None
-        chain = _Chain(graph, node, only_reader)
         if node.op_type == "Add" and chain.follow("Relu"):
             run = partial(_add_relu, self._functions[id(node)])
             return Step(chain.nodes, node.inputs, chain.nodes[-1].outputs, run)
@@ -168,9 +169,10 @@ class Planner:
         stored = _as_it_lies(graph, node.inputs[1])
         if stored is None or stored.dtype not in (np.float16, np.float32, np.float64):
             return None
-        weight = _single(stored)
+        weight, inputs = single(stored), node.inputs[:1]
+        chain.rounds = stored.dtype == np.float16
         if node.op_type == "Conv":
-            run = self._convolution(chain, weight)
+            run = self._convolution(chain, weight, pending, inputs)
         elif node.op_type == "Gemm":
             run = self._gemm(chain, weight)
         else:
@@ -181,35 +183,44 @@ class Planner:
             run = partial(_in_single, run)
         fixed = [stored, *(graph.constant(name) for name in node.inputs[2:])]
         run = partial(_checked, self._functions[id(node)], fixed, run)
-        return Step(chain.nodes, node.inputs[:1], chain.nodes[-1].outputs, run)
+        return Step(chain.nodes, inputs, chain.nodes[-1].outputs, run)
 
-    def _convolution(self, chain: _Chain, weight: np.ndarray) -> Callable[..., Any] | None:
+    def _convolution(
+        self, chain: Chain, weight: np.ndarray, pending: Collection[str], inputs: list[str]
+    ) -> Callable[..., Any] | None:
+        """How a convolution is run; an addend's name is appended to the step's `inputs`."""
         node = chain.nodes[0]
         bias = chain.constant(node.inputs[2]) if len(node.inputs) > 2 else None
         if weight.ndim not in (3, 4) or (bias is None and any(node.inputs[2:])):
             return None
         if weight.ndim == 3:
             prepared = self._prepared.setdefault((id(node), 1), {})
-            relu = chain.follow("Relu") is not None
+            activation = chain.activation()
             lifted = Convolution(
-                self._operations(weight.dtype), weight[:, :, None], bias, _of_rows(node), relu, None, prepared
+                self._operations(weight.dtype), weight[:, :, None], bias, _of_rows(node), activation, None, prepared
             )
             return partial(_along_one_axis, lifted)
         weight, bias = chain.fold(weight, bias)
         folded = len(chain.nodes)
-        relu = chain.follow("Relu") is not None
-        pool = chain.follow("MaxPool", _is_halving) if relu else None
+        addend = chain.addend(pending)
+        add = None
+        if addend is not None:
+            add = self._functions[id(addend[0])]
+            inputs.append(addend[1])
+        activation = chain.activation()
+        pool = chain.follow("MaxPool", _is_halving) if activation is finishing.relu and add is None else None
         return Convolution(
             self._operations(weight.dtype),
             weight,
             bias,
             node.attributes,
-            relu,
+            activation,
             self._functions[id(pool)] if pool else None,
             self._prepared.setdefault((id(node), folded), {}),
+            add,
         )
 
-    def _gemm(self, chain: _Chain, weight: np.ndarray) -> FullyConnected | None:
+    def _gemm(self, chain: Chain, weight: np.ndarray) -> FullyConnected | None:
         node = chain.nodes[0]
         attributes = {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0, **node.attributes}
         if attributes["transA"] or attributes["alpha"] != 1 or attributes["beta"] != 1 or weight.ndim != 2:
@@ -223,7 +234,7 @@ class Planner:
         prepared = self._prepared.setdefault((id(node), 1), {})
         return FullyConnected(self._operations(weight.dtype), weight, bias, relu, prepared)
 
-    def _matmul(self, chain: _Chain, weight: np.ndarray) -> FullyConnected | None:
+    def _matmul(self, chain: Chain, weight: np.ndarray) -> FullyConnected | None:
         if weight.ndim != 2:
             return None
         bias = chain.bias(weight.shape[1]) if self.model.opset >= 7 else None
@@ -234,96 +245,15 @@ class Planner:
         return FullyConnected(self._operations(weight.dtype), weight, bias, relu, prepared)
 
 
-class _Chain:
-    """A node, and the nodes after it that may be done with it: each the only one to read what the last one made."""
-
-    def __init__(self, graph: Graph, node: Node, only_reader: dict[str, Node]):
-        self.nodes = [node]
-        self.graph = graph
-        self._only_reader = only_reader
-
-    def constant(self, name: str) -> np.ndarray | None:
-        """The value of a fixed tensor, float16 as float32; None where it is not fixed."""
-        value = self.graph.constant(name)
-        return None if value is None else _single(value)
-
-    def follow(self, op_type: str, accept: Callable[[Node], Any] = lambda node: True) -> Node | None:
-        """Take the next node in, if it is of this kind and `accept(node)` is true."""
-        top = self.nodes[-1].outputs[0]
-        node = self._only_reader.get(top)
-        if node is None or node.op_type != op_type or len(node.outputs) != 1 or not accept(node):
-            return None
-        self.nodes.append(node)
-        return node
-
-    def _other(self, node: Node) -> np.ndarray | None:
-        """The fixed operand of an Add or Mul whose other operand is the chain's own tensor."""
-        top = self.nodes[-1].outputs[0]
-        return next((self.constant(name) for name in node.inputs if name != top), None)
-
-    def bias(self, size: int) -> np.ndarray | None:
-        """Take in an Add of a vector along the last axis."""
-        found: list[np.ndarray] = []
-
-        def accept(node: Node) -> bool:
-            value = self._other(node)
-            if value is not None and value.shape == (size,):
-                found.append(value)
-            return bool(found)
-
-        return found[0] if self.follow("Add", accept) else None
-
-    def fold(self, weight: np.ndarray, bias: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
-        """Take in what scales and shifts whole channels, and return the weight and bias that do the same."""
-        channels = len(weight)
-        factor, offset = np.ones(channels), np.zeros(channels)
-        while self.graph.model.opset >= 7:
-            found: list[tuple[Any, Any]] = []
-            if self.follow("BatchNormalization", partial(self._accept_normalization, found, channels)) or self.follow(
-                "Mul", partial(self._accept_operand, found, channels, lambda value: (value, 0.0))
-            ):
-                pass
-            elif not self.follow("Add", partial(self._accept_operand, found, channels, lambda value: (1.0, value))):
-                break
-            (by, plus) = found[0]
-            factor, offset = factor * by, offset * by + plus
-        if len(self.nodes) == 1:
-            return weight, bias
-        folded_weight, folded_bias = fold(weight, bias, factor, offset)
-        return folded_weight.astype(weight.dtype), folded_bias.astype(weight.dtype)
-
-    def _accept_normalization(self, found: list[tuple[Any, Any]], channels: int, node: Node) -> bool:
-        if why_not_folded(self.graph, node, channels):
-            return False
-        found.append(factor_and_offset(self.graph, node))
-        return True
-
-    def _accept_operand(
-        self, found: list[tuple[Any, Any]], channels: int, meaning: Callable[[Any], tuple[Any, Any]], node: Node
-    ) -> bool:
-        value = self._other(node)
-        if value is None or value.ndim > 4:
-            return False
-        if value.size != 1 and (value.ndim < 3 or value.shape[-3] != channels or value.size != channels):
-            return False
-        found.append(meaning(value.reshape(-1).astype(np.float64)))
-        return True
-
-
 def _as_it_lies(graph: Graph, name: str) -> np.ndarray | None:
     """The value of a fixed tensor where it lies in the file, aligned or not: the kernels copy what they have to."""
     stored = graph.stored(name)
     return graph.constant(name) if stored is None else stored.view()
 
 
-def _single(array: np.ndarray) -> np.ndarray:
-    """float16 as float32, anything else as it is."""
-    return array.astype(np.float32) if array.dtype == np.float16 else array
-
-
 def _in_single(run: Callable[..., np.ndarray], x: np.ndarray) -> np.ndarray:
     """Compute on float16 in float32, and round once at the end."""
-    return run(_single(x)).astype(np.float16)
+    return run(single(x)).astype(np.float16)
 
 
 def _is_halving(node: Node) -> bool:
@@ -337,10 +267,12 @@ def _is_halving(node: Node) -> bool:
     )
 
 
-def _checked(operator: operators.Operator, fixed: list[np.ndarray | None], run: Callable[..., Any], x: Any) -> Any:
+def _checked(
+    operator: operators.Operator, fixed: list[np.ndarray | None], run: Callable[..., Any], x: Any, *addend: np.ndarray
+) -> Any:
     """Run an operator's fast version on what it would itself accept."""
     operator.check(x, *fixed)
-    return run(x)
+    return run(x, *addend)
 
 
 def _add_relu(add: Callable[..., np.ndarray], *inputs: np.ndarray) -> np.ndarray:
@@ -367,18 +299,19 @@ def _along_one_axis(convolution: Convolution, x: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Convolution:
-    """A convolution with a fixed weight, and perhaps the ReLU and the pooling after it."""
+    """A convolution with a fixed weight, and perhaps a sum, an activation and the pooling after it."""
 
     operations: Any
     weight: np.ndarray
     bias: np.ndarray | None
     attributes: dict[str, Any]
-    relu: bool
+    activation: finishing.Activation | None
     pool: Callable[[np.ndarray], np.ndarray] | None
     prepared: dict[tuple[int, ...], Any]  # by pads, which auto_pad makes depend on the image's size
+    add: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
 
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        strides, dilations = (self.attributes.get(key) or [1, 1] for key in ("strides", "dilations"))
+    def __call__(self, x: np.ndarray, addend: np.ndarray | None = None) -> np.ndarray:
+        strides, dilations = (tuple(self.attributes.get(key) or (1, 1)) for key in ("strides", "dilations"))
         kernel_shape = self.weight.shape[2:]
         if x.ndim != 4 or (self.attributes.get("kernel_shape") or [*kernel_shape]) != [*kernel_shape]:
             raise ArgumentError(f"weight {list(self.weight.shape)} does not fit input {list(x.shape)}")
@@ -389,19 +322,21 @@ class Convolution:
         if pads not in self.prepared:
             group = self.attributes.get("group", 1)
             self.prepared[pads] = self.operations.prepare_conv(
-                self.weight, self.bias, strides=tuple(strides), pads=pads, dilations=tuple(dilations), group=group
+                self.weight, self.bias, strides=strides, pads=pads, dilations=dilations, group=group
             )
         conv = self.prepared[pads]
-        if not self.relu:
-            return self.operations.conv2d(x, conv)
-        if self.pool is None:
-            return self.operations.conv_relu(x, conv)
-        sizes = [
-            output_size(x.shape[2 + i], kernel_shape[i], strides[i], pads[i], pads[2 + i], dilations[i]) for i in (0, 1)
-        ]
-        if any(size % 2 for size in sizes):  # then ceil_mode and auto_pad have a say
-            return self.pool(self.operations.conv_relu(x, conv))
-        return self.operations.conv_relu_pool(x, conv)
+        size = window_sizes(*x.shape[2:], kernel_shape, strides, pads, dilations)[:2]
+        if self.pool is not None:
+            if any(side % 2 for side in size):  # then ceil_mode and auto_pad have a say
+                return self.pool(self.operations.conv_relu(x, conv))
+            return self.operations.conv_relu_pool(x, conv)
+        if addend is None or addend.shape == (len(x), len(self.weight), *size):
+            return self.operations.conv2d(x, conv, addend, self.activation)
+        assert self.add is not None
+        y = self.add(self.operations.conv2d(x, conv), addend)  # which broadcasts, and says where it cannot
+        if self.activation is not None:
+            self.activation(y.copy(), y)
+        return y
 
 
 @dataclass
