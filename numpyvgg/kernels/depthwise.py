@@ -73,7 +73,7 @@ def convolve(x: np.ndarray, conv: DepthwiseConv, then: Finish, workers: Workers,
     source = padded(x, conv.pads, rows, columns, dtype)
     pixels = _pixels_of_a_run(out_w, channels) if conv.strides[1] == 1 else 1
     taps = _taps(source, conv, out_h, out_w, pixels)
-    weight = np.broadcast_to(conv.weight[:, :, None], (*kernel_shape, pixels, channels)).reshape(*kernel_shape, -1)
+    weight = conv.weight[:, :, None].repeat(pixels, axis=2).reshape(*kernel_shape, -1)
     y, target = new_output(n, channels, out_h, out_w, then, dtype)
     bias, strips = by_pixel(conv.bias, out_w), strips_in_cache(out_h, out_w * channels * dtype.itemsize)
 

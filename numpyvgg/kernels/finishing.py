@@ -58,7 +58,7 @@ def new_output(n: int, filters: int, out_h: int, out_w: int, then: Finish, dtype
 
 def by_pixel(bias: np.ndarray | None, out_w: int) -> np.ndarray | None:
     """A bias ``[M]`` for each pixel of a row, ``[outW, M]``."""
-    return None if bias is None else np.broadcast_to(bias, (out_w, len(bias))).copy()
+    return None if bias is None else bias[None].repeat(out_w, axis=0)
 
 
 def finish(product: np.ndarray, target: np.ndarray, first: int, bias: np.ndarray | None, then: Finish) -> None:

@@ -98,6 +98,8 @@ def convolve(x: np.ndarray, conv: Im2colConv, then: Finish, workers: Workers, sc
     out_h, out_w, rows, columns = window_sizes(
         height, width, conv.kernel_shape, conv.strides, conv.pads, conv.dilations
     )
+    if out_h == out_w == rows == columns == group == 1:
+        return _of_one_pixel(x, conv, then, workers)
     planar = group == 1 and channels < 16
     windows = _windows(padded(x, conv.pads, rows, columns, dtype, planar), conv, out_h, out_w)
     y, target = new_output(n, group * filters, out_h, out_w, then, dtype)
@@ -123,6 +125,20 @@ def convolve(x: np.ndarray, conv: Im2colConv, then: Finish, workers: Workers, sc
         )
 
     workers.run(strip, n * len(strips) * len(parts))
+    clear_border(y)
+    return y
+
+
+def _of_one_pixel(x: np.ndarray, conv: Im2colConv, then: Finish, workers: Workers) -> Image:
+    """Images of one pixel, such as squeeze and excitation makes: a product of vectors, for a tenth of the calls."""
+    (weight,), bias = conv.weight, by_pixel(conv.bias, 1)
+    y, target = new_output(len(x), weight.shape[1], 1, 1, then, weight.dtype)
+
+    def one(image: int) -> None:
+        product = np.dot(x[image, :, 0, 0].astype(weight.dtype, copy=False), weight)
+        finish(product[None, None], target[image], 0, bias, then.of(image))
+
+    workers.run(one, len(x))
     clear_border(y)
     return y
 

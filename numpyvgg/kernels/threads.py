@@ -236,10 +236,14 @@ class Workers:
 
     def run(self, task: Callable[[int], None], count: int) -> None:
         """Call ``task(0)`` to ``task(count - 1)``, in no particular order; an error in one of them is raised."""
+        if min(self.threads, count) <= 1:
+            with one_blas_thread:
+                for number in range(count):
+                    task(number)
+            return
         this = _Round(task, count)
-        if min(self.threads, count) > 1:
-            self._start()
-        helpers = max(min(self._helpers, count - 1), 0)
+        self._start()
+        helpers = min(self._helpers, count - 1)
         with one_blas_thread:
             for _ in range(helpers):
                 self._rounds.put(this)
