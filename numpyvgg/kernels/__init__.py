@@ -1,22 +1,22 @@
 """The operations of a forward pass made fast: the same methods as `numpyvgg.layers.Textbook`, other means.
 
-Six ideas, a file each: `im2col` (convolution as a matrix product, in strips that stay in the cache), `winograd` (a
+Seven ideas, a file each: `im2col` (convolution as a matrix product, in strips that stay in the cache), `winograd` (a
 quarter of the multiplications), `depthwise` (a filter for each channel), `finishing` (what follows, while a strip is in
-the cache), `fully_connected` (weights read once, at memory speed) and `threads` (who does it); `images` is how an image
-lies in memory between two convolutions.
+the cache), `pixelwise` (what needs no product, in strips too), `fully_connected` (weights read once, at memory speed)
+and `threads` (who does it); `images` is how an image lies in memory between two convolutions.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral
 
 import numpy as np
 
 from ..errors import ArgumentError
 from ..layers import Activation, Operations, StoredWeight, Textbook
-from . import depthwise, fully_connected, im2col, winograd
+from . import depthwise, fully_connected, im2col, pixelwise, winograd
 from .depthwise import DepthwiseConv
 from .finishing import Finish, finish_in_place, relu
 from .fully_connected import Linear
@@ -145,6 +145,23 @@ class Kernels:
     def conv_relu_pool(self, x: np.ndarray, conv: Conv) -> np.ndarray:
         """Convolution, bias, ReLU and 2x2 max pooling with stride 2."""
         return self._convolve(x, conv, Finish(relu, pool=True))
+
+    def pixelwise(self, function: Callable[..., np.ndarray], arrays: Sequence[np.ndarray]) -> np.ndarray:
+        """``function(*arrays)`` on all threads, where no pixel depends on another; see `pixelwise.pixelwise`."""
+        return pixelwise.pixelwise(function, arrays, self._workers)
+
+    def max_pool(
+        self,
+        x: np.ndarray,
+        kernel_shape: Sequence[int],
+        strides: Sequence[int],
+        pads: Sequence[int],
+        dilations: Sequence[int],
+        out_size: Sequence[int],
+    ) -> np.ndarray:
+        """Max pooling on all threads, see `pixelwise.max_pool`."""
+        window = kernel_shape, strides, pads, dilations
+        return pixelwise.max_pool(x, *window, out_size, self._workers, self._scratch)
 
     def linear(self, x: np.ndarray, fc: Linear) -> np.ndarray:
         """``x @ weight.T + bias``: ``[N, K] -> [N, M]``."""

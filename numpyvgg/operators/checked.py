@@ -71,6 +71,8 @@ class Operator:
 
     Attributes
     ----------
+    function : callable
+        What is called once its arrays are found right.
     reads : list of int
         Which inputs' numbers, not just shapes, decide the shape of the result.
 
@@ -90,7 +92,7 @@ class Operator:
         self._check_node(function, attributes)
         if "output_count" in _signature(function).parameters:
             attributes["output_count"] = len(node.outputs)
-        self._function = partial(function, **attributes)
+        self.function = partial(function, **attributes)
         self._rule = partial(shapes.rule(node.op_type), **attributes)
         self._slots = [self._row.slot(self._row.inputs, i) for i in range(len(node.inputs))]
         self.reads = [i for i, slot in enumerate(self._slots) if slot.decides_shape and node.inputs[i]]
@@ -224,12 +226,12 @@ class Operator:
             return made if len(made) > 1 else made[0]
         if any(self._halves):
             return self._in_single(arrays)
-        return self._function(*arrays)
+        return self.function(*arrays)
 
     def _in_single(self, arrays: Sequence[np.ndarray | None]) -> Any:
         """Compute on float16 in float32, and round once at the end."""
         single = [a.astype(np.float32) if a is not None and a.dtype == np.float16 else a for a in arrays]
-        results = self._function(*single)
+        results = self.function(*single)
         results = results if isinstance(results, tuple) else (results,)
         rounded = [y.astype(np.float16) if half else y for y, half in zip(results, self._halves, strict=True)]
         return tuple(rounded) if len(rounded) > 1 else rounded[0]

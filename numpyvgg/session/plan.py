@@ -14,7 +14,6 @@ Three things happen to the graph on the way; none of them changes a requested va
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -23,14 +22,26 @@ from typing import Any
 import numpy as np
 
 from .. import operators
-from ..errors import ArgumentError, UnsupportedModelError
+from ..errors import UnsupportedModelError
 from ..files.onnx import Node, OnnxModel
 from ..graph.graph import Graph
 from ..graph.inference import does_nothing, warn_of_training
 from ..kernels import finishing
-from ..kernels.images import window_sizes
+from ..layers import Textbook
 from .chain import Chain, single
 from .checking import check_graph
+from .steps import (
+    PIXELWISE,
+    Convolution,
+    FullyConnected,
+    MaxPool,
+    Pixelwise,
+    add_relu,
+    along_one_axis,
+    checked,
+    in_single,
+    of_rows,
+)
 
 
 @dataclass
@@ -79,6 +90,7 @@ class Planner:
     def __init__(self, model: OnnxModel, make_operations: Callable[..., Any], max_bytes: int | None = None):
         self.model = model
         self._operations = cache(lambda dtype: make_operations(dtype=dtype))
+        self._kernels = not isinstance(self._operations(np.dtype(np.float32)), Textbook)
         self._check_operators()
         self._max_bytes = max_bytes
         self.graph = Graph(model, max_bytes=max_bytes)
@@ -134,6 +146,11 @@ class Planner:
 
     def _alone(self, graph: Graph, node: Node) -> Step:
         """A step of one node."""
+        if node.op_type in PIXELWISE and self._kernels:
+            run: Callable[..., Any] = Pixelwise(self._functions[id(node)], self._operations)
+            return Step([node], node.inputs, node.outputs, run)
+        if node.op_type == "MaxPool" and len(node.outputs) == 1 and self._kernels:
+            return Step([node], node.inputs, node.outputs, MaxPool(self._functions[id(node)], self._operations, node))
         dropout = node.op_type == "Dropout" and does_nothing(graph, node)  # whatever its third input says
         return Step([node], node.inputs[: 2 if dropout else None], node.outputs, self._functions[id(node)])
 
@@ -162,7 +179,7 @@ class Planner:
         node, graph = chain.nodes[0], chain.graph
         run: Callable[..., Any] | None
         if node.op_type == "Add" and chain.follow("Relu"):
-            run = partial(_add_relu, self._functions[id(node)])
+            run = partial(add_relu, self._alone(graph, node).run)
             return Step(chain.nodes, node.inputs, chain.nodes[-1].outputs, run)
         if node.op_type not in ("Conv", "Gemm", "MatMul"):
             return None
@@ -180,9 +197,9 @@ class Planner:
         if run is None:
             return None
         if stored.dtype == np.float16:
-            run = partial(_in_single, run)
+            run = partial(in_single, run)
         fixed = [stored, *(graph.constant(name) for name in node.inputs[2:])]
-        run = partial(_checked, self._functions[id(node)], fixed, run)
+        run = partial(checked, self._functions[id(node)], fixed, run)
         return Step(chain.nodes, inputs, chain.nodes[-1].outputs, run)
 
     def _convolution(
@@ -197,9 +214,9 @@ class Planner:
             prepared = self._prepared.setdefault((id(node), 1), {})
             activation = chain.activation()
             lifted = Convolution(
-                self._operations(weight.dtype), weight[:, :, None], bias, _of_rows(node), activation, None, prepared
+                self._operations(weight.dtype), weight[:, :, None], bias, of_rows(node), activation, None, prepared
             )
-            return partial(_along_one_axis, lifted)
+            return partial(along_one_axis, lifted)
         weight, bias = chain.fold(weight, bias)
         folded = len(chain.nodes)
         addend = chain.addend(pending)
@@ -251,11 +268,6 @@ def _as_it_lies(graph: Graph, name: str) -> np.ndarray | None:
     return graph.constant(name) if stored is None else stored.view()
 
 
-def _in_single(run: Callable[..., np.ndarray], x: np.ndarray) -> np.ndarray:
-    """Compute on float16 in float32, and round once at the end."""
-    return run(single(x)).astype(np.float16)
-
-
 def _is_halving(node: Node) -> bool:
     """Whether a MaxPool is the 2x2 one with stride 2 that `conv_relu_pool` knows; sizes decide about the rest."""
     attributes = {"strides": [1, 1], "pads": [0] * 4, "dilations": [1, 1], **node.attributes}
@@ -265,95 +277,3 @@ def _is_halving(node: Node) -> bool:
         and attributes["pads"] == [0] * 4
         and attributes["dilations"] == [1, 1]
     )
-
-
-def _checked(
-    operator: operators.Operator, fixed: list[np.ndarray | None], run: Callable[..., Any], x: Any, *addend: np.ndarray
-) -> Any:
-    """Run an operator's fast version on what it would itself accept."""
-    operator.check(x, *fixed)
-    return run(x, *addend)
-
-
-def _add_relu(add: Callable[..., np.ndarray], *inputs: np.ndarray) -> np.ndarray:
-    y = add(*inputs)
-    return np.maximum(y, y.dtype.type(0), out=y)
-
-
-def _of_rows(node: Node) -> dict[str, Any]:
-    """The attributes of a convolution along one axis for an image of one row."""
-    lifted = dict(node.attributes)
-    for name in ("kernel_shape", "strides", "dilations"):
-        if node.attributes.get(name):
-            lifted[name] = [1, *node.attributes[name]]
-    if node.attributes.get("pads"):
-        begin, end = node.attributes["pads"]
-        lifted["pads"] = [0, begin, 0, end]
-    return lifted
-
-
-def _along_one_axis(convolution: Convolution, x: np.ndarray) -> np.ndarray:
-    """A signal is an image of one row."""
-    return np.asarray(convolution(x[:, :, None]))[:, :, 0]
-
-
-@dataclass
-class Convolution:
-    """A convolution with a fixed weight, and perhaps a sum, an activation and the pooling after it."""
-
-    operations: Any
-    weight: np.ndarray
-    bias: np.ndarray | None
-    attributes: dict[str, Any]
-    activation: finishing.Activation | None
-    pool: Callable[[np.ndarray], np.ndarray] | None
-    prepared: dict[tuple[int, ...], Any]  # by pads, which auto_pad makes depend on the image's size
-    add: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
-
-    def __call__(self, x: np.ndarray, addend: np.ndarray | None = None) -> np.ndarray:
-        strides, dilations = (tuple(self.attributes.get(key) or (1, 1)) for key in ("strides", "dilations"))
-        kernel_shape = self.weight.shape[2:]
-        if x.ndim != 4 or (self.attributes.get("kernel_shape") or [*kernel_shape]) != [*kernel_shape]:
-            raise ArgumentError(f"weight {list(self.weight.shape)} does not fit input {list(x.shape)}")
-        auto_pad = self.attributes.get("auto_pad", "NOTSET")
-        pads = tuple(
-            operators.resolve_pads(x.shape[2:], kernel_shape, strides, self.attributes.get("pads"), dilations, auto_pad)
-        )
-        if pads not in self.prepared:
-            group = self.attributes.get("group", 1)
-            self.prepared[pads] = self.operations.prepare_conv(
-                self.weight, self.bias, strides=strides, pads=pads, dilations=dilations, group=group
-            )
-        conv = self.prepared[pads]
-        size = window_sizes(*x.shape[2:], kernel_shape, strides, pads, dilations)[:2]
-        if self.pool is not None:
-            if any(side % 2 for side in size):  # then ceil_mode and auto_pad have a say
-                return self.pool(self.operations.conv_relu(x, conv))
-            return self.operations.conv_relu_pool(x, conv)
-        if addend is None or addend.shape == (len(x), len(self.weight), *size):
-            return self.operations.conv2d(x, conv, addend, self.activation)
-        assert self.add is not None
-        y = self.add(self.operations.conv2d(x, conv), addend)  # which broadcasts, and says where it cannot
-        if self.activation is not None:
-            self.activation(y.copy(), y)
-        return y
-
-
-@dataclass
-class FullyConnected:
-    """A fully connected layer with a fixed weight [M, K], and perhaps the ReLU after it; x is [..., K]."""
-
-    operations: Any
-    weight: np.ndarray
-    bias: np.ndarray | None
-    relu: bool
-    prepared: dict[tuple[int, ...], Any]
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        if x.ndim == 0 or x.shape[-1] != self.weight.shape[1]:
-            raise ArgumentError(f"weight {list(self.weight.shape)} does not fit input {list(x.shape)}")
-        if not self.prepared:
-            self.prepared[()] = self.operations.prepare_linear(self.weight, self.bias)
-        rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-        run = self.operations.linear_relu if self.relu else self.operations.linear
-        return run(rows, self.prepared[()]).reshape(*x.shape[:-1], len(self.weight))
