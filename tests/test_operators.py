@@ -14,7 +14,7 @@ import onnxruntime
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from numpyvgg import InferenceSession
 from numpyvgg.operators.error_function import erf
@@ -92,7 +92,7 @@ UNARY = dict.fromkeys(
 UNARY |= dict.fromkeys(
     ["Relu", "Sigmoid", "Softplus", "Softsign", "Tanh", "Elu", "Selu", "Celu", "LeakyRelu", "HardSigmoid"], (-20, 20)
 )
-UNARY |= dict.fromkeys(["HardSwish", "Mish", "ThresholdedRelu", "Gelu", "Shrink"], (-20, 20))
+UNARY |= dict.fromkeys(["HardSwish", "Mish", "ThresholdedRelu", "Gelu", "Shrink", "Swish"], (-20, 20))
 UNARY |= {"Acos": (-1, 1), "Asin": (-1, 1), "Acosh": (1, 9), "Atanh": (-0.99, 0.99), "Tan": (-1.5, 1.5)}
 UNARY |= {"Log": (0.01, 9), "Sqrt": (0, 9), "Reciprocal": (0.1, 9)}
 
@@ -108,7 +108,9 @@ def test_one_number_at_a_time(op_type, shape, seed, alpha, data):
         attributes["approximate"] = data.draw(st.sampled_from(["none", "tanh"]))
     if op_type == "Shrink" and alpha:
         attributes |= {"lambd": alpha, "bias": alpha / 2}
-    hold(op_type, [numbers(shape, seed, np.float32, *UNARY[op_type])], attributes, opset=20)
+    hold(
+        op_type, [numbers(shape, seed, np.float32, *UNARY[op_type])], attributes, opset=24 if op_type == "Swish" else 20
+    )
 
 
 @cases
@@ -315,6 +317,67 @@ def test_lp_pooling(seed, p, data):
     hold("GlobalLpPool", [numbers((1, 2, 6, 7), seed)], {"p": p})
 
 
+@cases
+@given(
+    rank=st.integers(1, 3),
+    seed=seeds,
+    auto_pad=st.sampled_from(["NOTSET", "NOTSET", "NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"]),
+    ceil_mode=st.integers(0, 1),
+    counted=st.integers(0, 1),
+    data=st.data(),
+)
+def test_pooling(rank, seed, auto_pad, ceil_mode, counted, data):
+    def each(low, high, count=rank):
+        return data.draw(st.lists(st.integers(low, high), min_size=count, max_size=count))
+
+    kernel, strides, dilations = each(1, 3), each(1, 3), each(1, 2)
+    attributes = {"kernel_shape": kernel, "strides": strides, "ceil_mode": ceil_mode}
+    if auto_pad != "NOTSET":
+        attributes |= {"auto_pad": auto_pad, "ceil_mode": 0}
+        assume(auto_pad == "VALID" or all(k >= s for k, s in zip(kernel, strides, strict=True)))  # else refused there
+    else:
+        attributes |= {"dilations": dilations, "pads": [data.draw(st.integers(0, k - 1)) for k in kernel * 2]}
+    x = numbers((2, 3, *each(5, 8)), seed)
+    hold("MaxPool", [x], attributes, outputs=2 if auto_pad == "NOTSET" else 1)
+    attributes["count_include_pad"] = counted and not ceil_mode  # beyond the padding, versions count differently
+    hold("AveragePool", [x], attributes, opset=19)
+    hold("GlobalAveragePool", [x])
+    hold("GlobalMaxPool", [x])
+
+
+# ---------------------------------------------------------------------- products
+
+
+@cases
+@given(pair=broadcast_pairs, sizes=st.tuples(*[st.integers(1, 5)] * 3), seed=seeds, vectors=st.booleans())
+def test_matrix_products(pair, sizes, seed, vectors):
+    m, k, n = sizes
+    stacks = [numbers((*lead, *shape), seed) for lead, shape in zip(pair, ((m, k), (k, n)), strict=True)]
+    hold("MatMul", stacks)
+    if vectors:
+        hold("MatMul", [stacks[0], numbers((k,), seed)])
+        hold("MatMul", [numbers((k,), seed), stacks[1]])
+    hold("Det", [numbers((*pair[1], m, m), seed)], opset=11, rtol=1e-3, atol=1e-3)
+
+
+@cases
+@given(
+    sizes=st.tuples(*[st.integers(1, 6)] * 3),
+    seed=seeds,
+    transposed=st.tuples(*[st.integers(0, 1)] * 2),
+    factors=st.tuples(*[st.sampled_from([0.0, 0.5, 1.0])] * 2),
+    fixed=st.booleans(),
+    data=st.data(),
+)
+def test_gemm(sizes, seed, transposed, factors, fixed, data):
+    m, k, n = sizes
+    a, b = ((k, m) if transposed[0] else (m, k)), ((n, k) if transposed[1] else (k, n))
+    c = data.draw(st.sampled_from([None, (n,), (1, n), (m, 1), (m, n), (1,), ()]))
+    attributes = {"transA": transposed[0], "transB": transposed[1], "alpha": factors[0], "beta": factors[1]}
+    inputs = [numbers(a, seed), numbers(b, seed + 1), *([] if c is None else [numbers(c, seed + 2)])]
+    hold("Gemm", inputs, attributes, fixed=fixed)
+
+
 # ---------------------------------------------------------------------- normalisation
 
 
@@ -352,6 +415,8 @@ def test_group_and_instance_normalization(groups, each, spatial, seed):
         hold("LRN", [x], {"size": 3, "alpha": 0.1})
     hold("BatchNormalization", [x, scale, bias, bias, np.abs(scale) + 0.1], opset=15, atol=1e-4)
     hold("MeanVarianceNormalization", [x], {"axes": [0, *range(2, x.ndim)]}, opset=13, atol=1e-3, rtol=1e-3)
+    hold("Dropout", [x], opset=13)
+    hold("RMSNormalization", [x, numbers(spatial[-1:], seed)], opset=23)
 
 
 # ---------------------------------------------------------------------- moving and indexing
@@ -405,6 +470,27 @@ def test_triangles_blocks_and_the_like(shape, seed, k, upper, b):
     hold("SpaceToDepth", [numbers((1, 2, 2 * b, 3 * b), seed)], {"blocksize": b})
     hold("OneHot", [numbers((2, 3), seed, np.int64), np.array([4]), np.float32([0, 1])], {"axis": -1 - upper})
     hold("Compress", [numbers(shape, seed), numbers((shape[0],), seed, bool)], {"axis": 0})
+
+
+@cases
+@given(shape=shapes(2, 4), seed=seeds, data=st.data())
+def test_bits_shapes_and_sequences(shape, seed, data):
+    x, y = numbers(shape, seed, np.int32, -100, 100), numbers(shape, seed + 1, np.int32, -100, 100)
+    for op_type in ("BitwiseAnd", "BitwiseOr", "BitwiseXor"):
+        hold(op_type, [x, y])
+    hold("BitwiseNot", [x])
+    hold("Not", [numbers(shape, seed, bool)])
+    start, end = (data.draw(st.integers(-5, 5)) for _ in range(2))
+    hold("Shape", [x], {"start": start, "end": end})
+    hold("Size", [x])
+    hold("ConstantOfShape", [np.array(shape)], {"value": numpy_helper.from_array(np.int64([seed]))})
+    batch = data.draw(st.integers(0, 1))
+    lengths = [data.draw(st.integers(0, shape[1 - batch])) for _ in range(shape[batch])]
+    assume(all(lengths))
+    hold("ReverseSequence", [x, np.array(lengths)], {"batch_axis": batch, "time_axis": 1 - batch})
+    axis = data.draw(st.integers(0, len(shape) - 1))
+    places = np.argsort(np.random.default_rng(seed).random(shape), axis)
+    hold("Scatter", [x, places, y], {"axis": axis}, opset=10)
 
 
 @cases
@@ -535,6 +621,17 @@ def test_resize_with_antialias(mode, size, out, seed, outside):
 def test_resize_within_a_policy(policy, out, seed):
     attributes = {"mode": "linear", "axes": [2, 3], "keep_aspect_ratio_policy": policy}
     hold("Resize", [numbers((1, 1, 4, 6), seed), None, None, np.array(out)], attributes, opset=19)
+
+
+@cases
+@given(
+    shape=st.tuples(*[st.integers(1, 4)] * 4),
+    seed=seeds,
+    scales=st.tuples(*[st.sampled_from([1, 1.5, 2, 3])] * 2),
+    mode=st.sampled_from(["nearest", "linear"]),
+)
+def test_upsample(shape, seed, scales, mode):
+    hold("Upsample", [numbers(shape, seed), np.float32([1, 1, *scales])], {"mode": mode}, opset=9)
 
 
 @cases

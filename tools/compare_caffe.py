@@ -161,7 +161,7 @@ def measure(system: str, path: Path, size: int) -> None:
     print(json.dumps([first * 1e3, statistics.median(times) * 1e3]))
 
 
-def times(name: str, writer: Writer, folder: Path, rounds: int = 5) -> list[str]:
+def times(name: str, writer: Writer, folder: Path, rounds: int = 7) -> list[str]:
     path = writer.write(folder)
     found: dict[str, list[Any]] = {system: [] for system in SYSTEMS}
     environment = {key: value for key, value in os.environ.items() if not key.startswith("OPENBLAS_")}
