@@ -64,7 +64,6 @@ def test_inspect_adds_up_the_layers(network):
         (["predict", PORTRAIT, "--scale", "1e999999999"], "argument --scale: '1e999999999': give a number or three"),
         (["predict", PORTRAIT, "--mean", "nan"], "argument --mean: 'nan': neither numbers"),
         (["predict", PORTRAIT, "--mean", "1,2"], "mean (1.0, 2.0): give one number, or one for each"),
-        (["explain", PORTRAIT, "--terminal", "--model", "age-small"], "age-small: only VGG networks can be explained"),
         (["bench", __file__], "this is a program, not an ONNX file"),
         ([], "COMMAND"),
         (["predict", PORTRAIT, "--nonsense"], "--nonsense; see `numpyvgg --help`"),

@@ -5,20 +5,20 @@ from __future__ import annotations
 import pytest
 from browsing import complaints, inaccessible, overflow, requests, visit
 from conftest import PORTRAIT
-from make_standin import Layout, standin_model
 
-from numpyvgg import VGG
+from numpyvgg.photo.estimator import open_estimator
+from numpyvgg.photo.faces.search import align_faces
 from numpyvgg.report import explain
 from numpyvgg.report.page import render
-from numpyvgg.zoo.labels import ages
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     """A page as a file."""
-    net = VGG.from_onnx(standin_model(Layout(batch="N")))
+    face = align_faces(PORTRAIT)[0]
+    explanations = [explain(open_estimator(name), PORTRAIT, face=face) for name in ("age-small", "gender-small")]
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(render([explain(net, PORTRAIT, labels=ages(101))], ["age.onnx"], title="portrait"), "utf-8")
+    path.write_text(render(explanations, title="portrait"), "utf-8")
     return path
 
 

@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import UnsupportedModelError, printable
+from ..errors import printable
 from ..photo.answers import answer
 from ..photo.estimator import Estimator, open_estimator
 from ..photo.faces.search import Face
 from ..photo.images import load_image
-from ..photo.predictor import DEX_MODELS, one_for_each
-from ..report import explain, watch
+from ..photo.predictor import DEX_MODELS, SMALL_MODELS, default_models, one_for_each
+from ..report import crop_of, explain, watch
 from ..report.terminal import answer_chart, layer_table
 from ..text import human_bytes
 from ..vgg.network import VGG
@@ -22,7 +22,6 @@ from ..vgg.standin import is_standin
 from ..zoo import PUBLISHED, require
 from . import finding, preparing
 from .output import check_file, written
-from .standin import standin
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -34,7 +33,7 @@ _STANDIN = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("image", metavar="IMAGE", help="a photograph cropped to the face")
+    parser.add_argument("image", metavar="IMAGE", help="a photograph; without --faces one cropped to the face")
     parser.add_argument("--faces", action="store_true", help="a photograph not cropped: find the largest face first")
     finding.add_arguments(parser, "with --faces: ", one=True)
     parser.add_argument(
@@ -42,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|PATH",
         action="append",
         help="a network; the first is shown layer by layer, of others the answer and where they looked; "
-        f"default: those fetched of {' and '.join(DEX_MODELS)}, else one with random weights",
+        f"default: those fetched of {' and '.join(DEX_MODELS)}, else the bundled ones on the photograph's face",
     )
     preparing.add_arguments(parser)
     form = parser.add_mutually_exclusive_group(required=True)
@@ -60,52 +59,39 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _networks(args: argparse.Namespace) -> list[Estimator]:
-    """The networks, which have to be VGG: their layers are what is explained."""
-    names = list(args.model or _default_models())
+    """The networks that are named, or those that answer by default; what to know of the latter is said on stderr."""
+    names = list(args.model or default_models())
     require([name for name in names if name in PUBLISHED])
+    if not args.model and names == [*SMALL_MODELS]:
+        print(
+            "numpyvgg: the bundled networks are explained, on the photograph's face; for those of the paper: "
+            f"numpyvgg fetch {' '.join(DEX_MODELS)}",
+            file=sys.stderr,
+        )
     labels = one_for_each(args.labels, names)
-    networks = [
+    return [
         open_estimator(name, meaning, preparing.said(args), conv="winograd")
         for name, meaning in zip(names, labels, strict=True)
     ]
-    for network in networks:
-        if not isinstance(network.network, VGG):
-            reasons = network.notes[:1]  # none of a network that is known to be no VGG
-            raise UnsupportedModelError("; ".join((f"{network.name}: only VGG networks can be explained", *reasons)))
-    return networks
 
 
-def _default_models() -> list[str]:
-    """Those of the paper's two networks that have been fetched; else a small stand-in, so that there is a page."""
-    fetched = [name for name in DEX_MODELS if PUBLISHED[name].path.is_file()]
-    if fetched:
-        return fetched
-    print(
-        "numpyvgg: a network with random weights is explained, since none is fetched; for trained ones: "
-        f"numpyvgg fetch {' '.join(DEX_MODELS)}",
-        file=sys.stderr,
-    )
-    return [str(standin("standin-eighth-age.onnx", 1 / 8, "9 MB"))]
+def _face(args: argparse.Namespace, photograph: Image.Image, networks: list[Estimator]) -> Face | None:
+    """The face asked for, by default the largest; None where none is looked for.
 
-
-def _face(args: argparse.Namespace, photograph: Image.Image) -> Face | None:
-    """The face asked for, by default the largest; None where none is looked for."""
-    return finding.finder(args)(photograph, args.image)[0] if args.faces else None
+    The bundled networks see little but a face, and where nobody named another they get one.
+    """
+    bundled = not args.model and all(network.name in SMALL_MODELS for network in networks)
+    return finding.finder(args)(photograph, args.image)[0] if args.faces or bundled else None
 
 
 def _print_text(args: argparse.Namespace) -> None:
-    photograph = load_image(args.image)
-    face = _face(args, photograph)
-    for number, network in enumerate(_networks(args)):
-        x = network.tensors(photograph if face is None else face.with_margin())[:1]
-        assert isinstance(network.network, VGG)
+    photograph, networks = load_image(args.image), _networks(args)
+    face = _face(args, photograph, networks)
+    for number, network in enumerate(networks):
+        x = network.tensors(crop_of(photograph, face, network.preparation))[:1]
         if number == 0:
-            views, values = watch(network.network, x)
-            outputs = values["prob"]
-            print(layer_table(views))
-        else:
-            outputs = network.network(x)
-        print(f"\n{printable(network.name)}: {answer_chart(answer(outputs[0], network.labels))}")
+            print(layer_table(watch(network, x)[0]))
+        print(f"\n{printable(network.name)}: {answer_chart(answer(network.network(x)[0], network.labels))}")
 
 
 def _write_page(args: argparse.Namespace) -> None:
@@ -120,18 +106,8 @@ def _page(args: argparse.Namespace) -> str:
     logging.getLogger("matplotlib").addHandler(logging.NullHandler())  # it may not have a folder for its fonts
     from ..report.page import render
 
-    photograph = load_image(args.image)
-    face, networks = _face(args, photograph), _networks(args)
-    explanations, standin = [], False
-    for each in networks:
-        assert isinstance(each.network, VGG)
-        explanations.append(
-            explain(each.network, photograph, face=face, preparation=each.preparation, labels=each.labels)
-        )
-        standin |= is_standin(each.network.layers)
-    return render(
-        explanations,
-        [Path(each.name).name for each in networks],
-        title=Path(args.image).name,
-        note=_STANDIN if standin else "",
-    )
+    photograph, networks = load_image(args.image), _networks(args)
+    face = _face(args, photograph, networks)
+    explanations = [explain(network, photograph, face=face) for network in networks]
+    random = any(isinstance(each.network, VGG) and is_standin(each.network.layers) for each in networks)
+    return render(explanations, title=Path(args.image).name, note=_STANDIN if random else "")

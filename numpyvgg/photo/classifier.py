@@ -66,8 +66,7 @@ class SessionClassifier:
         height, width = shape[1:3] if self._channels_last else shape[2:]
         self.open_size = not all(isinstance(side, int) and side > 0 for side in (height, width))
         self.input_shape = (3, _SIZE, _SIZE) if self.open_size else (3, int(height), int(width))  # type: ignore[arg-type]
-        last = _producer(model)
-        self._ends = "Softmax" if last is not None and _is_softmax(model, last) else last.op_type if last else ""
+        self._ends, _ = scores(model)
         self.independent = self._ends == "Sigmoid"
         self.in_graph = _arithmetic_at_the_head(model)
         self.classes = self._count_classes(model.outputs[0].shape)
@@ -101,22 +100,41 @@ class SessionClassifier:
             one output, its numbers.
         """
         batch = self._batch or len(x)
-        outputs = np.concatenate([self._run(x[first : first + batch], batch) for first in range(0, len(x), batch)])
+        outputs = np.concatenate([self._run(x[first : first + batch]) for first in range(0, len(x), batch)])
         if outputs.shape[1] == 1 or self._ends in ("Softmax", "Sigmoid"):
             return outputs
         return np.exp(outputs) if self._ends == "LogSoftmax" else softmax(outputs, axis=1)
 
-    def _run(self, x: np.ndarray, batch: int) -> np.ndarray:
-        """One run of the session; a batch that is too small for the file is filled up with its last image."""
-        count = len(x)
-        if self._batch and count < batch:
-            x = np.concatenate([x, np.repeat(x[-1:], batch - count, axis=0)])
+    def feed(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """What the session is given for images: a batch that is too small for the file is filled up with its last."""
+        if self._batch and len(x) < self._batch:
+            x = np.concatenate([x, np.repeat(x[-1:], self._batch - len(x), axis=0)])
         if self._channels_last:
             x = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
-        (outputs,) = self._session.run(None, {self._input: x.astype(self._dtype, copy=False)})
-        if outputs.size % len(x) or outputs.ndim < 1 or outputs.size != max(outputs.shape[1:], default=1) * len(x):
-            self._refuse(f"it gives {list(outputs.shape)} for {len(x)} images")
-        return outputs.reshape(len(x), -1)[:count].astype(np.float32)
+        return {self._input: x.astype(self._dtype, copy=False)}
+
+    def _run(self, x: np.ndarray) -> np.ndarray:
+        """One run of the session."""
+        feed = self.feed(x)
+        count = len(feed[self._input])
+        (outputs,) = self._session.run(None, feed)
+        if outputs.size % count or outputs.ndim < 1 or outputs.size != max(outputs.shape[1:], default=1) * count:
+            self._refuse(f"it gives {list(outputs.shape)} for {count} images")
+        return outputs.reshape(count, -1)[: len(x)].astype(np.float32)
+
+
+def scores(model: OnnxModel) -> tuple[str, str]:
+    """The operator that makes a model's last numbers (``Softmax`` however it is written), and the tensor it reads.
+
+    Where that is none of Softmax, LogSoftmax and Sigmoid, the tensor is the model's output.
+    """
+    last = _producer(model)
+    if last is not None and _is_softmax(model, last):
+        exponential = {name: node for node in model.nodes for name in node.outputs}.get(last.inputs[0])
+        return "Softmax", exponential.inputs[0] if last.op_type == "Div" and exponential else last.inputs[0]
+    if last is not None and last.op_type in ("LogSoftmax", "Sigmoid"):
+        return last.op_type, last.inputs[0]
+    return last.op_type if last else "", model.outputs[0].name
 
 
 def _producer(model: OnnxModel) -> Node | None:

@@ -4,6 +4,8 @@
 jinja2 matplotlib``), `terminal.layer_table` and `terminal.answer_chart` the text.
 """
 
-from .explanation import Explanation, LayerView, ReceptiveField, Unit, explain, watch
+from .explanation import Explanation, LayerView, Unit, crop_of, explain, watch
+from .field import ReceptiveField
+from .layer import Layer
 
-__all__ = ["Explanation", "LayerView", "ReceptiveField", "Unit", "explain", "watch"]
+__all__ = ["Explanation", "Layer", "LayerView", "ReceptiveField", "Unit", "crop_of", "explain", "watch"]

@@ -1,4 +1,4 @@
-"""One photograph's way through the network, as data: every layer's values summed up, the answer, and where it looked.
+"""One photograph's way through a network, as data: every layer's values summed up, the answer, and where it looked.
 
 `explain` is the whole of it; the page (`numpyvgg.report.page`) and the terminal's table are two ways to
 show the result.
@@ -8,21 +8,28 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..layers import softmax
+from ..errors import UnsupportedModelError
+from ..graph.graph import Graph
+from ..kernels import operations
 from ..photo.answers import Answer, answer
+from ..photo.classifier import SessionClassifier, scores
+from ..photo.estimator import Estimator
 from ..photo.images import load_image
 from ..photo.tensors import tensors
-from ..vgg.layer import Layer
-from ..vgg.network import VGG
-from ..zoo.labels import UNKNOWN, Labels
-from ..zoo.preparation import DEX, Preparation
-from .gradients import backward, grad_cam
+from ..session import InferenceSession
+from ..session.plan import Planner, Step
+from ..zoo.labels import Labels
+from ..zoo.preparation import Preparation
+from .backward import backward
+from .gradients import grad_cam, score_gradient
+from .layer import Layer, find_layers
 from .occlusion import occlusion
 
 if TYPE_CHECKING:
@@ -32,68 +39,35 @@ if TYPE_CHECKING:
 
 MAPS = 16  # feature maps shown of each layer
 BINS = 48
-#: values that the backward pass and the list of fc7's units need
-_KEPT = ("relu5_3", "pool5", "relu6", "relu7", "fc8", "prob")
-
-
-@dataclass(frozen=True)
-class ReceptiveField:
-    """The square of input pixels that one output pixel depends on.
-
-    Attributes
-    ----------
-    size : int
-        Pixels along each side; it may be larger than the image.
-    jump : int
-        Pixels between the fields of two neighbouring outputs.
-    start : float
-        Centre of the first output's field, in pixels; pixel 0 runs from 0 to 1.
-    """
-
-    size: int = 1
-    jump: int = 1
-    start: float = 0.5
-
-    def after(self, kernel: int, stride: int, pad: int) -> ReceptiveField:
-        """The field one operation further on (Araujo, Norris and Sim, "Computing Receptive Fields", Distill 2019)."""
-        return ReceptiveField(
-            size=self.size + (kernel - 1) * self.jump,
-            jump=self.jump * stride,
-            start=self.start + ((kernel - 1) / 2 - pad) * self.jump,
-        )
-
-    def square(self, row: int, column: int) -> tuple[float, float, float, float]:
-        """Left, top, right and bottom of an output's field; parts may lie outside the image."""
-        x, y = self.start + column * self.jump, self.start + row * self.jump
-        half = self.size / 2
-        return x - half, y - half, x + half, y + half
+#: the smallest map that still tells places apart, in pixels, is larger than this
+PLACES = 4
 
 
 @dataclass(frozen=True)
 class LayerView:
-    """What went on in one layer: a convolution or fully connected layer with its ReLU, or a pooling.
+    """What went on in one layer.
 
     Attributes
     ----------
     layer : Layer
     seconds : float
-        The layer's own time, and its ReLU's.
+        The layer's own time: of all its nodes.
     output_bytes : int
     zeros : float or None
         Share of the values that the ReLU set to zero; None where none follows.
     counts : ndarray of int [48]
-        Histogram of the values before the ReLU; what lies beyond the range is counted in the outermost bins.
+        Histogram of the values before the activation; what lies beyond the range is counted in the outermost bins.
     edges : ndarray [49]
         Borders of its bins; zero is one of them, if the range holds it.
     channels : ndarray of int [16]
-        The feature maps (or units) of the largest root mean square, after the ReLU; strongest first. Of fewer all.
+        The feature maps (or units) of the largest root mean square, after the activation; strongest first. Of fewer
+        all.
     maps : ndarray [16, H, W]
-        Those feature maps; ``[16]`` their values for a fully connected layer.
+        Those feature maps; ``[16]`` their values for a layer without places.
     values : ndarray [M], or None
-        All values of a fully connected layer, after the ReLU.
-    receptive_field : ReceptiveField
+        All values of a layer without places, after the activation.
     strongest : pair of int
-        Row and column of the largest value in the first of `maps`; 0, 0 for a fully connected layer.
+        Row and column of the largest value in the first of `maps`; 0, 0 for a layer without places.
     """
 
     layer: Layer
@@ -105,13 +79,12 @@ class LayerView:
     channels: np.ndarray = field(repr=False)
     maps: np.ndarray = field(repr=False)
     values: np.ndarray | None = field(repr=False)
-    receptive_field: ReceptiveField
     strongest: tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Unit:
-    """One unit of fc7 and what it does to the score: its value times the score's gradient with respect to it."""
+    """One unit of the last description and what it does to the score: its value times the score's gradient there."""
 
     index: int
     value: float
@@ -124,72 +97,75 @@ class Explanation:
 
     Attributes
     ----------
+    name : str
+        The network's.
     photograph : PIL.Image.Image
         As people see it, any size, RGB.
     face : Face or None
         Where the crop was taken from the photograph; None: the whole photograph is the crop.
-    x : ndarray, float32 [1, 3, 224, 224]
+    x : ndarray, float32 [1, 3, H, W]
         What entered the network.
-    channels : {"bgr", "rgb"}
-        The order of `x`'s three channels.
-    pixels : ndarray, float32 [3, 224, 224]
+    preparation : Preparation
+        How it was made of the crop.
+    pixels : ndarray, float32 [3, H, W]
         `x` before anything was subtracted or multiplied: red, green and blue from 0 to 255.
     seconds : float
         One forward pass, undisturbed by looking at its layers.
     layers : list of LayerView
-        The convolutions (13 in VGG-16), 5 poolings and 3 fully connected layers, in order.
-    filters : ndarray [64, 3, 3, 3]
-        conv1_1's weights, their channels in RGB order.
+        In order.
+    filters : ndarray [M, 3, kH, kW], or None
+        The first layer's weights, their channels in RGB order; None where it does not look at colours.
     answer : Answer
     labels : Labels
         What the classes mean.
     units : list of Unit
-        fc7's, in the order of their contribution's size.
-    grad_cam : ndarray [14, 14]
-        At conv5_3: positive where the image raises the score; see `gradients.score` for what the score is.
+        Of what the last layer with weights reads, in the order of their contribution's size.
+    grad_cam : ndarray [H, W], or None
+        At the layer `cam_layer`: positive where the image raises the score; see `gradients.score` for what the score
+        is. None where a backward pass is missing, and `no_gradient` says which.
+    cam_layer : Layer or None
+    no_gradient : str
     occlusion : ndarray [6, 6]
         By how much the score falls when a part is hidden, in the score's unit (years for an age).
     """
 
+    name: str
     photograph: Image.Image = field(repr=False)
     face: Face | None = field(repr=False)
     x: np.ndarray = field(repr=False)
-    channels: str
+    preparation: Preparation
     pixels: np.ndarray = field(repr=False)
     seconds: float
     layers: list[LayerView] = field(repr=False)
-    filters: np.ndarray = field(repr=False)
+    filters: np.ndarray | None = field(repr=False)
     answer: Answer
     labels: Labels
     units: list[Unit] = field(repr=False)
-    grad_cam: np.ndarray = field(repr=False)
+    grad_cam: np.ndarray | None = field(repr=False)
+    cam_layer: Layer | None = field(repr=False)
+    no_gradient: str
     occlusion: np.ndarray = field(repr=False)
 
 
 def explain(
-    net: VGG,
+    network: Estimator,
     image: str | os.PathLike[str] | np.ndarray | Image.Image,
     *,
     face: Face | None = None,
-    preparation: Preparation = DEX,
-    labels: Labels = UNKNOWN,
 ) -> Explanation:
     """Follow a photograph through a network, and ask the network what its answer rests on.
 
-    Costs 41 forward passes, most of them with a part of the image hidden.
+    Costs 43 forward passes, most of them with a part of the image hidden.
 
     Parameters
     ----------
-    net : VGG
+    network : Estimator
+        Of `photo.estimator.open_estimator`.
     image : path, Pillow image, or ndarray of uint8 in RGB order
         The photograph; see `numpyvgg.photo.images.load_image`.
     face : Face, optional
-        A face found in it by `photo.faces.search.align_faces`; its crop enters the network, with its margin. Without
-        one the whole photograph does.
-    preparation : Preparation
-        How the network wants its images; by default as the DEX networks do.
-    labels : Labels
-        What its classes mean.
+        A face found in it by `photo.faces.search.align_faces`; its crop enters the network, with or without its margin
+        as the network was trained. Without one the whole photograph does.
 
     Returns
     -------
@@ -199,110 +175,126 @@ def explain(
     ------
     ImageError
         The photograph cannot be read.
-    ArgumentError
-        The network takes another size.
     """
     photograph = load_image(image)
-    crop = photograph if face is None else face.with_margin()
-    x = tensors(crop, preparation)[:1]
-    plain = replace(preparation, channels="rgb", mean=(), mean_file="", scale=())
-    layers, values = watch(net, x)
-    gradients = backward(net, values, labels)
+    x = network.tensors(crop_of(photograph, face, network.preparation))[:1]
+    plain = replace(network.preparation, channels="rgb", mean=(), mean_file="", scale=())
+    layers, values = watch(network, x)
+    probabilities = network.network(x)[:1]
+    leans = _leaning(network, [view.layer for view in layers], values, probabilities)
     return Explanation(
+        name=network.name,
         photograph=photograph,
         face=face if face is not None and face.found else None,
         x=x,
-        channels=preparation.channels,
-        pixels=tensors(crop, plain)[0],
-        seconds=_seconds(net, x),
+        preparation=network.preparation,
+        pixels=tensors(crop_of(photograph, face, plain), plain)[0],
+        seconds=_seconds(network, x),
         layers=layers,
-        filters=_filters(net, preparation.channels),
-        answer=answer(values["prob"][0], labels),
-        labels=labels,
-        units=_units(values["relu7"][0], gradients["relu7"][0]),
-        grad_cam=grad_cam(values["relu5_3"], gradients["relu5_3"])[0],
-        occlusion=occlusion(net, x, labels),
+        filters=_filters(network, layers),
+        answer=answer(probabilities[0], network.labels),
+        labels=network.labels,
+        units=leans.units,
+        grad_cam=leans.grad_cam,
+        cam_layer=leans.cam_layer,
+        no_gradient=leans.missing,
+        occlusion=occlusion(network.network, x, network.labels),
     )
 
 
-def watch(net: VGG, x: np.ndarray) -> tuple[list[LayerView], dict[str, np.ndarray]]:
-    """Run the network on one image and look at every layer.
+def crop_of(photograph: Image.Image, face: Face | None, preparation: Preparation) -> Image.Image:
+    """What of a photograph enters a network: the face as the network was trained, or all of it."""
+    if face is None:
+        return photograph
+    return face.with_margin() if preparation.margin else face.without_margin()
+
+
+# ---------------------------------------------------------------------- the forward pass, watched
+
+
+def watch(network: Estimator, x: np.ndarray) -> tuple[list[LayerView], dict[str, np.ndarray]]:
+    """Run a network on one image and look at every layer.
 
     Parameters
     ----------
-    net : VGG
-    x : ndarray [1, 3, 224, 224]
+    network : Estimator
+    x : ndarray, float32 [1, 3, H, W]
 
     Returns
     -------
     views : list of LayerView
     values : dict of str to ndarray
-        By title, those that `gradients.backward` needs, ``fc8`` and ``prob``.
+        Every tensor of the graph by name, but those that are fixed. Convolutions by the textbook's im2col.
     """
-    for _ in range(2):  # the first pass reads the weights from the disk, the second may keep them: no layer's own time
-        net(x)
-    views: list[LayerView] = []
-    values: dict[str, np.ndarray] = {}
-    receptive_field = ReceptiveField()
-    pending: tuple[Layer, np.ndarray, float] | None = None  # a layer whose ReLU comes next
-    for layer, value, seconds in _timed(net, x):
-        if layer.kind == "fc" or layer.title in ("relu6", "relu7"):  # [N, M], though a file may have it [N, M, 1, 1]
-            value = value.reshape(len(value), -1)
-        if layer.title in _KEPT:
-            values[layer.title] = value
-        receptive_field = _field_after(layer, receptive_field)
-        if layer.kind in ("conv", "fc") and layer.title != "fc8":
-            pending = layer, value, seconds
-        elif layer.kind == "relu":
-            assert pending is not None
-            views.append(_view(pending[0], pending[2] + seconds, pending[1], value, receptive_field))
-        elif layer.title != "prob":
-            views.append(_view(layer, seconds, value, None, receptive_field))
-    if net.classes == 1:  # a regression: the number is the answer
-        values["prob"] = values["fc8"]
-    values.setdefault("prob", softmax(values["fc8"], axis=1))  # a file may end with the scores
-    return views, values
+    model, graph = network.model, Graph(network.model)
+    feed = feed_of(network, x)
+    names = [name for node in graph.nodes for name in node.outputs if name and not graph.is_fixed(name)]
+    values = dict(feed) | dict(zip(names, InferenceSession(model).run(names, feed), strict=True))
+    layers = find_layers(graph, {name: value.shape for name, value in values.items()})
+    seconds = _times(network, layers, feed)
+    return [_view(each, values, time) for each, time in zip(layers, seconds, strict=True)], values
 
 
-def _timed(net: VGG, x: np.ndarray) -> Iterator[tuple[Layer, np.ndarray, float]]:
-    """Each operation of the forward pass with its seconds; what the caller does in between does not count."""
-    operations = net.trace_layers(x)
-    while True:
-        start = time.perf_counter()
-        try:
-            layer, value = next(operations)
-        except StopIteration:
-            return
-        yield layer, value, time.perf_counter() - start
+def feed_of(network: Estimator, x: np.ndarray) -> dict[str, np.ndarray]:
+    """An image as the graph's input."""
+    if isinstance(network.network, SessionClassifier):
+        return network.network.feed(x)
+    return {network.model.inputs[0].name: x}
 
 
-def _seconds(net: VGG, x: np.ndarray) -> float:
+def _times(network: Estimator, layers: list[Layer], feed: Mapping[str, np.ndarray]) -> list[float]:
+    """Each layer's seconds in the third of three passes.
+
+    The first reads the weights from the disk, the second may copy them: no layer's own time.
+    """
+    planner = Planner(network.model, partial(operations, network.conv, None))
+    outputs = [value.name for value in network.model.outputs]
+    steps = planner.steps([*(layer.output for layer in layers), *outputs], ())
+    of_node = {id(node): number for number, layer in enumerate(layers) for node in layer.nodes}
+    for _ in range(3):
+        seconds = [0.0] * len(layers)
+        for step, took in zip(steps, _pass(planner, steps, feed), strict=True):
+            if id(step.nodes[0]) in of_node:
+                seconds[of_node[id(step.nodes[0])]] += took
+    return seconds
+
+
+def _pass(planner: Planner, steps: list[Step], feed: Mapping[str, np.ndarray]) -> list[float]:
+    """Each step's seconds in one forward pass."""
+    values, seconds = dict(feed), []
+    for step in steps:
+        inputs = [_value(planner.graph, values, name) for name in step.inputs]
+        with np.errstate(all="ignore"):
+            start = time.perf_counter()
+            outputs = step.run(*inputs)
+            seconds.append(time.perf_counter() - start)
+        values.update(zip(step.outputs, outputs if isinstance(outputs, tuple) else (outputs,), strict=True))
+        for name in step.last_uses:
+            values.pop(name, None)
+    return seconds
+
+
+def _value(graph: Graph, values: Mapping[str, np.ndarray], name: str) -> np.ndarray | None:
+    return values[name] if name in values else graph.constant(name) if name else None
+
+
+def _seconds(network: Estimator, x: np.ndarray) -> float:
     start = time.perf_counter()
-    net(x)
+    network.network(x)
     return time.perf_counter() - start
 
 
-def _field_after(layer: Layer, before: ReceptiveField) -> ReceptiveField:
-    if layer.kind == "conv":
-        return before.after(kernel=3, stride=1, pad=1)
-    if layer.kind == "pool":
-        return before.after(kernel=2, stride=2, pad=0)
-    if layer.title == "fc6":
-        return before.after(kernel=7, stride=1, pad=0)
-    return before
-
-
-def _view(
-    layer: Layer, seconds: float, before: np.ndarray, after: np.ndarray | None, receptive_field: ReceptiveField
-) -> LayerView:
-    """Sum up one layer: `before` and `after` its ReLU, if one follows; both [1, M, ...]."""
-    output = (before if after is None else after)[0]
-    zeros = None if after is None else float(1 - np.count_nonzero(after) / after.size)
+def _view(layer: Layer, values: Mapping[str, np.ndarray], seconds: float) -> LayerView:
+    """Sum up one layer of one image."""
+    before, output = (values[name][0].astype(np.float32, copy=False) for name in (layer.before, layer.output))
+    if not layer.is_map:
+        output = output.reshape(-1)
+    zeros = float(1 - np.count_nonzero(output) / output.size) if layer.activation == "Relu" else None
     counts, edges = histogram(before)
     pixels = output.reshape(len(output), -1)
     channels = np.argsort(-np.einsum("mp,mp->m", pixels, pixels), kind="stable")[:MAPS]
     strongest = (0, 0)
-    if output.ndim == 3:
+    if layer.is_map:
         row, column = np.unravel_index(output[channels[0]].argmax(), output.shape[1:])
         strongest = int(row), int(column)
     return LayerView(
@@ -314,8 +306,7 @@ def _view(
         edges=edges,
         channels=channels,
         maps=output[channels],
-        values=output if output.ndim == 1 else None,
-        receptive_field=receptive_field,
+        values=None if layer.is_map else output,
         strongest=strongest,
     )
 
@@ -344,15 +335,77 @@ def histogram(values: np.ndarray, bins: int = BINS) -> tuple[np.ndarray, np.ndar
     return np.bincount(index.clip(0, bins - 1), minlength=bins), edges
 
 
-def _filters(net: VGG, channels: str) -> np.ndarray:
-    first = net.layers[0]
-    assert first.load is not None
-    weight = first.load()[0]
-    return weight[:, ::-1] if channels == "bgr" else weight
+def _filters(network: Estimator, views: list[LayerView]) -> np.ndarray | None:
+    first = next((view.layer for view in views if view.layer.kind == "conv"), None)
+    if first is None or len(first.weight_shape) != 4 or first.weight_shape[1] != 3:
+        return None
+    weight = Graph(network.model).constant(first.nodes[0].inputs[1])
+    assert weight is not None
+    return weight[:, ::-1] if network.preparation.channels == "bgr" else weight
+
+
+# ---------------------------------------------------------------------- the backward pass
+
+
+@dataclass(frozen=True)
+class _Leaning:
+    """Which way the answer leans; without a backward pass nothing but the reason."""
+
+    units: list[Unit] = field(default_factory=list)
+    grad_cam: np.ndarray | None = None
+    cam_layer: Layer | None = None
+    missing: str = ""
+
+
+def _leaning(
+    network: Estimator, layers: list[Layer], values: Mapping[str, np.ndarray], probabilities: np.ndarray
+) -> _Leaning:
+    graph = Graph(network.model)
+    cam_layer = last_places(layers)
+    weighted = [layer for layer in layers if layer.weight_shape]
+    wanted = [layer.output for layer in (cam_layer,) if layer]
+    description = weighted[-1].nodes[0].inputs[0] if weighted else ""
+    single = {name: value.astype(np.float32) for name, value in values.items() if value.dtype == np.float16}
+    values = {**values, **single}
+    try:
+        gradients = backward(graph, values, seeds(network, values, probabilities), [*wanted, description])
+    except UnsupportedModelError as error:
+        return _Leaning(missing=str(error))
+    units = _units(values[description][0], gradients[description][0]) if description in gradients else []
+    if cam_layer is None or cam_layer.output not in gradients:
+        return _Leaning(units, missing="no layer has places")
+    return _Leaning(units, grad_cam(values[cam_layer.output], gradients[cam_layer.output])[0], cam_layer)
+
+
+def last_places(layers: list[Layer]) -> Layer | None:
+    """The last layer, not counting poolings, whose maps have more than four pixels: where Grad-CAM is taken."""
+    with_places = [layer for layer in layers if layer.is_map and np.prod(layer.output_shape[1:]) > PLACES]
+    return next((layer for layer in reversed(with_places) if layer.kind != "pool"), None)
+
+
+def seeds(network: Estimator, values: Mapping[str, np.ndarray], probabilities: np.ndarray) -> dict[str, np.ndarray]:
+    """The score's gradient where the backward pass begins: at the scores, the softmax's input.
+
+    Parameters
+    ----------
+    network : Estimator
+    values : mapping of str to ndarray
+        Every tensor; see `watch`.
+    probabilities : ndarray [1, classes]
+    """
+    ends, tensor = scores(network.model)
+    gradient = score_gradient(probabilities, network.labels)
+    if probabilities.shape[1] == 1:
+        tensor = network.model.outputs[0].name
+    elif ends == "Sigmoid":  # each probability by itself: d log p / dz = 1 - p
+        gradient = np.where(np.arange(gradient.shape[1]) == probabilities[0].argmax(), 1 - probabilities, 0)
+    seed = np.zeros_like(values[tensor])
+    seed[0] = gradient[0].reshape(seed.shape[1:])  # the others of a batch that the file fixes are copies
+    return {tensor: seed}
 
 
 def _units(values: np.ndarray, gradient: np.ndarray) -> list[Unit]:
-    """fc7's units by what they do to the score: near enough linear, the score is the sum of value times gradient."""
-    contributions = values * gradient
+    """The units by what they do to the score: near enough linear, the score is the sum of value times gradient."""
+    values, contributions = values.reshape(-1), (values * gradient).reshape(-1)
     order = np.argsort(-np.abs(contributions), kind="stable")
-    return [Unit(int(i), float(values[i]), float(contributions[i])) for i in order if values[i] > 0]
+    return [Unit(int(i), float(values[i]), float(contributions[i])) for i in order if values[i]]

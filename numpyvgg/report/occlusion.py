@@ -11,49 +11,62 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..photo.estimator import Network
 from ..text import progress_bar
-from ..vgg.network import VGG
 from ..zoo.labels import UNKNOWN, Labels
 from .gradients import score
 
-PATCH, STRIDE = 64, 32  # pixels of 224: six places along each side
+PLACES = 7  # strides along the image's shorter side: a patch covers two, and has six places
 BATCH = 6  # images in one forward pass: one row of places
 
 
-def occlusion(net: VGG, x: np.ndarray, labels: Labels = UNKNOWN) -> np.ndarray:
+def stride_of(shape: tuple[int, ...]) -> int:
+    """By how many pixels the patch moves on an image of this shape [..., H, W]: 32 of 224."""
+    return max(1, round(min(shape[-2:]) / PLACES))
+
+
+def hidden(x: np.ndarray, top: int, left: int, bottom: int, right: int) -> np.ndarray:
+    """An image [1, 3, H, W] with a rectangle painted in the image's mean colour."""
+    image = x.copy()
+    image[:, :, top:bottom, left:right] = x.mean(axis=(2, 3), keepdims=True)
+    return image
+
+
+def occlusion(net: Network, x: np.ndarray, labels: Labels = UNKNOWN) -> np.ndarray:
     """How much each part of an image raises the score.
 
     Parameters
     ----------
-    net : VGG
-    x : ndarray [1, 3, 224, 224]
+    net : VGG or SessionClassifier
+    x : ndarray [1, 3, H, W]
     labels : Labels
         What the classes mean.
 
     Returns
     -------
-    ndarray, float64 [6, 6]
-        The score of the image minus its score with a square of 64 x 64 pixels, moved in steps of 32, painted in the
-        image's mean colour: positive where the hidden part raised the score.
+    ndarray, float64 [R, C]
+        The score of the image minus its score with a square painted in the image's mean colour: positive where the
+        hidden part raised the score. On an image of 224 x 224 the square has 64 x 64 pixels, moves in steps of 32, and
+        the result is [6, 6]; in others it is of the same share.
     """
-    mean = x.mean(axis=(2, 3))[0, :, None, None]  # [3, 1, 1]
-    rows = range(0, x.shape[2] - PATCH + 1, STRIDE)
-    columns = range(0, x.shape[3] - PATCH + 1, STRIDE)
+    stride = stride_of(x.shape)
+    patch = 2 * stride
+    rows = range(0, x.shape[2] - patch + 1, stride)
+    columns = range(0, x.shape[3] - patch + 1, stride)
     places = [(row, column) for row in rows for column in columns]
     scores = []
     with progress_bar(total=len(places), desc="hiding parts", unit="image", leave=False) as bar:
         for first in range(0, len(places), BATCH):
             batch = places[first : first + BATCH]
-            images = np.repeat(x, len(batch), axis=0)
-            for image, (row, column) in zip(images, batch, strict=True):
-                image[:, row : row + PATCH, column : column + PATCH] = mean
-            scores.append(score(net(images), labels))
+            images = [hidden(x, row, column, row + patch, column + patch) for row, column in batch]
+            scores.append(net(np.concatenate(images)))
             bar.update(len(batch))
-    return (score(net(x), labels) - np.concatenate(scores)).reshape(len(rows), len(columns))
+    everything = score(np.concatenate([net(x), *scores]), labels)
+    return (everything[0] - everything[1:]).reshape(len(rows), len(columns))
 
 
 def spread(differences: np.ndarray) -> np.ndarray:
-    """For each stretch of `STRIDE` pixels the mean over all patches that covered it: [r, c] -> [r + 1, c + 1]."""
+    """For each stretch of one stride the mean over all patches that covered it: [r, c] -> [r + 1, c + 1]."""
     rows, columns = differences.shape
     total, count = np.zeros((rows + 1, columns + 1)), np.zeros((rows + 1, columns + 1))
     for i in (0, 1):  # a patch is two strides wide and high

@@ -7,9 +7,11 @@ browser's work; pictures are embedded. What is said on the page stands in ``page
 from __future__ import annotations
 
 import importlib.resources
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +20,8 @@ from ..errors import ArgumentError, MissingExtraError
 from ..photo.answers import Age, Gender
 from ..photo.pixels import photograph_size
 from ..text import human_bytes
-from ..vgg.layer import Layer
 from .explanation import Explanation, LayerView
-from .occlusion import spread
+from .occlusion import spread, stride_of
 
 try:
     import jinja2
@@ -30,22 +31,19 @@ except ImportError as error:
     raise MissingExtraError(f"the page needs {error.name}: pip install jinja2 matplotlib") from None
 
 _TINTS = {"blue": (0.5, 0.68, 1.0), "green": (0.55, 0.95, 0.6), "red": (1.0, 0.58, 0.52)}
-_DEPTHS = {11: ("11", "eleven"), 13: ("13", "thirteen"), 16: ("16", "sixteen"), 19: ("19", "nineteen")}
 _WORDS = {  # what is explained, what raises and what lowers it, and its unit
     Age: ("the expected age", "older", "younger", "years"),
     Gender: ("gender", "male", "female", "in log-odds"),
 }
 
 
-def render(explanations: Sequence[Explanation], names: Sequence[str], title: str, note: str = "") -> str:
+def render(explanations: Sequence[Explanation], title: str, note: str = "") -> str:
     """Write the page.
 
     Parameters
     ----------
     explanations : sequence of Explanation
         Of one photograph. The first is shown layer by layer; of all, the answer and where they looked.
-    names : sequence of str
-        Of their networks.
     title : str
         What to call the photograph.
     note : str
@@ -56,25 +54,30 @@ def render(explanations: Sequence[Explanation], names: Sequence[str], title: str
     str
         HTML.
     """
-    if not explanations or len(explanations) != len(names):
-        raise ArgumentError(f"{len(explanations)} explanations with {len(names)} names make no page")
+    if not explanations:
+        raise ArgumentError("no explanations make no page")
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_read), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(bytes=human_bytes, count=_count, bars=_bars, percent=_percent, number=_number)
     first = explanations[0]
+    layers = [_layer(number, view, first.x.shape) for number, view in enumerate(first.layers)]
     return environment.get_template("page.html").render(
         title=title,
-        depth=_DEPTHS[sum(bool(view.layer.weight_shape) for view in first.layers)],
+        network=_name(first),
+        depth=sum(bool(view.layer.weight_shape) for view in first.layers),
         note=note,
         style=_read("page.css"),
         photograph=_Photograph.of(first),
         input=_input(first),
         blocks=_drawing(first),
-        layers=[_layer(view) for view in first.layers],
+        layers=layers,
+        groups=_groups(layers),
+        widest=max(layers, key=lambda layer: layer["columns_bytes"]),
+        heaviest=max(layers, key=lambda layer: layer["weight_bytes"]),
         totals=_totals(first),
-        filters=[pictures.filter_picture(weight, np.abs(first.filters).max()) for weight in first.filters],
-        answers=[_answer(each, name) for each, name in zip(explanations, names, strict=True)],
+        filters=_filters(first),
+        answers=[_answer(number, each) for number, each in enumerate(explanations)],
         numpy=np.__version__,
     )
 
@@ -125,7 +128,6 @@ class _Photograph:
     width: int
     height: int
     corners: str  # of the face, as an SVG polygon's points; empty without one
-    crop: str
     angle: float
 
     @classmethod
@@ -133,32 +135,80 @@ class _Photograph:
         photograph, face = explanation.photograph, explanation.face
         width, height = photograph_size(photograph)
         corners = "" if face is None else " ".join(f"{x:.1f},{y:.1f}" for x, y in face.box)
-        crop = pictures.data_uri(pictures.colour(explanation.pixels), "jpeg")
-        angle = 0.0 if face is None else face.angle
-        return cls(pictures.photograph(photograph, 900), width, height, corners, crop, angle)
+        return cls(pictures.photograph(photograph, 900), width, height, corners, 0.0 if face is None else face.angle)
+
+
+def _name(explanation: Explanation) -> str:
+    return Path(explanation.name).name
 
 
 def _input(explanation: Explanation) -> dict[str, Any]:
     """The three channels in the order in which they enter, and what the picture would be in the wrong order."""
-    x = explanation.pixels[::-1] if explanation.channels == "bgr" else explanation.pixels
-    order = ["blue", "green", "red"] if explanation.channels == "bgr" else ["red", "green", "blue"]
+    preparation = explanation.preparation
+    bgr = preparation.channels == "bgr"
+    x = explanation.pixels[::-1] if bgr else explanation.pixels
+    order = ["blue", "green", "red"] if bgr else ["red", "green", "blue"]
     channels = [
-        {"name": name, "picture": pictures.tinted(plane, _TINTS[name]), "mean": plane.mean(), "corner": plane[0, :6]}
-        for name, plane in zip(order, x, strict=True)
+        {
+            "name": name,
+            "picture": pictures.tinted(plane, _TINTS[name]),
+            "mean": entered.mean(),
+            "corner": [f"{value:.4g}".replace("-", "−") for value in entered[0, :6].tolist()],
+        }
+        for name, plane, entered in zip(order, x, explanation.x[0], strict=True)
     ]
-    swapped = pictures.data_uri(pictures.colour(explanation.pixels[::-1]), "jpeg")
-    return {"channels": channels, "swapped": swapped, "order": explanation.channels.upper()}
+    return {
+        "channels": channels,
+        "swapped": pictures.data_uri(pictures.colour(explanation.pixels[::-1]), "png"),
+        "order": preparation.channels.upper(),
+        "shape": explanation.x.shape,
+        "numbers": explanation.x.size,
+        "plain": not (preparation.mean or preparation.mean_file or preparation.scale),
+        "preparation": str(preparation),
+    }
 
 
-def _drawing(explanation: Explanation) -> list[dict[str, Any]]:
-    """The network as blocks: channels wide and rows high; a fully connected layer folded into rows of 512."""
-    blocks = []
+def _drawing(explanation: Explanation) -> dict[str, Any]:
+    """The network as blocks: channels wide and rows high; a layer without places folded into rows of 512."""
+    sizes = []
     for view in explanation.layers:
-        channels, rows = (*view.layer.output_shape, 1)[:2]
-        if rows == 1:
-            channels, rows = min(channels, 512), max(1, channels // 512)
-        blocks.append({"title": view.layer.title, "kind": _kind(view.layer), "channels": channels, "rows": rows})
-    return blocks
+        units = math.prod(view.layer.output_shape)
+        folded = min(units, 512), max(1, units // 512)
+        sizes.append(view.layer.output_shape[:2] if view.layer.is_map else folded)
+    channels, rows = zip(*sizes, strict=True)
+    blocks = [
+        {"id": number, "title": view.layer.title, "kind": view.layer.kind, "channels": size[0], "rows": size[1]}
+        for number, (view, size) in enumerate(zip(explanation.layers, sizes, strict=True))
+    ]
+    return {
+        "layers": blocks,
+        "channels": sum(channels),
+        "rows": max(rows),
+        "kinds": {view.layer.kind for view in explanation.layers},
+    }
+
+
+def _groups(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Runs of layers whose maps are of one size, with what their pixels see at least and at most."""
+    groups = []
+    for size, run in itertools.groupby(layers, key=lambda layer: layer["size"]):
+        members = list(run)
+        seen = [layer["field"][0] for layer in members if layer["field"]] or [0]
+        jump = next((layer["jump"] for layer in members if layer["jump"]), 0)
+        groups.append({"size": size, "layers": members, "least": min(seen), "most": max(seen), "jump": jump})
+    return groups
+
+
+def _filters(explanation: Explanation) -> dict[str, Any]:
+    """The first convolution's filters as pictures, where it looks at colours."""
+    if explanation.filters is None:
+        return {"layer": None}
+    largest = float(np.abs(explanation.filters).max())
+    return {
+        "layer": next(number for number, view in enumerate(explanation.layers) if view.layer.kind == "conv"),
+        "size": " × ".join(map(str, explanation.filters.shape[2:])),
+        "pictures": [pictures.filter_picture(weight, largest) for weight in explanation.filters],
+    }
 
 
 def _totals(explanation: Explanation) -> dict[str, Any]:
@@ -174,40 +224,36 @@ def _totals(explanation: Explanation) -> dict[str, Any]:
     }
 
 
-def _layer(view: LayerView) -> dict[str, Any]:
-    shape = view.layer.output_shape if view.values is None else view.values.shape
-    high = float(np.quantile(view.maps, 0.999)) if view.maps.ndim == 3 else 0.0
-    maps = [] if view.maps.ndim == 1 else [pictures.values(each, high) for each in view.maps]
-    below = int((view.edges[1:] <= 0).sum())  # bins whose values the ReLU sets to zero
-    size = view.receptive_field.size
-    weight_shape = view.layer.weight_shape
-    inputs = (
-        math.prod(weight_shape[1:]) if view.values is not None else (0, *weight_shape[1:2])[-1]
-    )  # units, or channels
+def _layer(number: int, view: LayerView, input_shape: tuple[int, ...]) -> dict[str, Any]:
+    layer = view.layer
+    shape = layer.output_shape if layer.is_map else (math.prod(layer.output_shape),)
+    high = float(np.quantile(view.maps, 0.999)) if layer.is_map else 0.0
+    maps = [pictures.values(each, high) for each in view.maps] if layer.is_map else []
+    below = int((view.edges[1:] <= 0).sum())  # bins whose values a ReLU sets to zero
+    field = layer.receptive_field if layer.is_map else None
     return {
+        "id": number,
         "view": view,
-        "title": view.layer.title,
-        "block": "fc" if view.layer.kind == "fc" else str(view.layer.block),
-        "kind": _kind(view.layer),
+        "title": layer.title,
+        "kind": layer.kind,
+        "nodes": [node.op_type for node in layer.nodes],
         "shape": " × ".join(map(str, shape)),
-        "inputs": inputs,
-        "weight": " × ".join(map(str, weight_shape)),
-        "weight_bytes": 4 * view.layer.parameters,
-        "columns_bytes": 4 * 9 * inputs * math.prod(shape[1:]) if view.layer.kind == "conv" else 0,
+        "size": " × ".join(map(str, shape[1:])),
+        "weight": " × ".join(map(str, layer.weight_shape)),
+        "inputs": math.prod(layer.weight_shape[1:]),
+        "weight_bytes": 4 * layer.parameters,
+        "columns_bytes": 4 * math.prod((*layer.weight_shape[1:], *shape[1:])) if layer.kind == "conv" else 0,
         "maps": list(zip(view.channels.tolist(), maps, strict=False)),
         "strip": _strip(view),
         "negative": [*view.counts[:below].tolist(), *[0] * (len(view.counts) - below)],
         "positive": [*[0] * below, *view.counts[below:].tolist()],
         "tallest": int(view.counts.max()),
         "zero_at": 100 * below / len(view.counts),
-        "field": size if size <= 224 else None,
-        "square": _square(view),
+        "field": tuple(axis.size for axis in field) if field else None,
+        "whole": bool(field) and all(a.size >= side for a, side in zip(field or (), input_shape[2:], strict=False)),
+        "jump": field[0].jump if field else 0,
+        "square": _square(view, input_shape),
     }
-
-
-def _kind(layer: Layer) -> str:
-    """The style sheet's name for it, whatever operator the file uses."""
-    return {"conv": "Conv", "pool": "MaxPool"}.get(layer.kind, "Gemm")
 
 
 def _strip(view: LayerView) -> str:
@@ -218,22 +264,32 @@ def _strip(view: LayerView) -> str:
     return pictures.values(view.values.reshape(32, -1), high, longest=512)
 
 
-def _square(view: LayerView) -> dict[str, float]:
+def _square(view: LayerView, input_shape: tuple[int, ...]) -> dict[str, float] | None:
     """The strongest output's receptive field, cut to the image."""
-    left, top, right, bottom = (min(max(v, 0.0), 224.0) for v in view.receptive_field.square(*view.strongest))
+    field = view.layer.receptive_field
+    if field is None or not view.layer.is_map:
+        return None
+    (top, bottom), (left, right) = (
+        [min(max(edge, 0.0), float(side)) for edge in axis.span(index)]
+        for axis, index, side in zip(field, view.strongest, input_shape[2:], strict=True)
+    )
     return {"x": left, "y": top, "width": right - left, "height": bottom - top}
 
 
-def _answer(explanation: Explanation, name: str) -> dict[str, Any]:
+def _answer(number: int, explanation: Explanation) -> dict[str, Any]:
     words = _WORDS.get(type(explanation.answer), ("the most probable class", "for", "against", "in log-probability"))
     what, raises, lowers, unit = words
     up = [unit for unit in explanation.units if unit.contribution > 0][:6]
     down = [unit for unit in explanation.units if unit.contribution < 0][:6]
+    height, width = explanation.x.shape[2:]
+    probabilities = np.asarray(getattr(explanation.answer, "probabilities", ()), float).tolist()
     return {
+        "id": number,
         "kind": type(explanation.answer).__name__,
-        "network": name,
+        "network": _name(explanation),
         "answer": explanation.answer,
-        "probabilities": np.asarray(getattr(explanation.answer, "probabilities", ()), float).tolist(),
+        "probabilities": probabilities,
+        "ticks": _ticks(len(probabilities)),
         "labels": explanation.labels,
         "what": what,
         "raises": raises,
@@ -242,7 +298,34 @@ def _answer(explanation: Explanation, name: str) -> dict[str, Any]:
         "up": up,
         "down": down,
         "largest_contribution": max((abs(unit.contribution) for unit in up + down), default=1.0),
-        "grad_cam": pictures.signed_overlay(explanation.grad_cam, 224),
-        "occlusion": pictures.signed_overlay(spread(explanation.occlusion), 224),
+        "width": width,
+        "height": height,
+        "crop": pictures.data_uri(pictures.colour(explanation.pixels), "png"),
+        "cam": _cam(explanation),
+        "no_gradient": explanation.no_gradient,
+        "occlusion": _overlay(spread(explanation.occlusion)),
+        "hidden": (explanation.occlusion.size, 2 * stride_of(explanation.x.shape)),
+        "covered": [side * stride_of(explanation.x.shape) for side in spread(explanation.occlusion).shape],
         "occlusion_range": (float(explanation.occlusion.min()), float(explanation.occlusion.max())),
     }
+
+
+def _cam(explanation: Explanation) -> dict[str, Any] | None:
+    if explanation.grad_cam is None or explanation.cam_layer is None:
+        return None
+    channels, rows, columns = explanation.cam_layer.output_shape
+    return {
+        "picture": _overlay(explanation.grad_cam),
+        "layer": explanation.cam_layer.title,
+        "channels": channels,
+        "places": f"{rows} × {columns}",
+    }
+
+
+def _overlay(array: np.ndarray) -> str:
+    return pictures.signed_overlay(array, 224)
+
+
+def _ticks(classes: int) -> list[tuple[int, float]]:
+    """Every tenth year of an age's distribution, with its place in percent."""
+    return [(year, 100 * (year + 0.5) / classes) for year in range(0, classes, 10)]
