@@ -33,8 +33,11 @@ def _platforms_folder() -> str:
 
 
 @contextlib.contextmanager
-def written_whole(path: Path) -> Iterator[BinaryIO]:
+def written_whole(path: Path, *, sweeps: bool = True) -> Iterator[BinaryIO]:
     """Open a new file that appears under `path` when it is complete, and leaves nothing behind when it fails.
+
+    Without `sweeps` the folder is not searched for what killed processes have left of the same file, which takes longer
+    the more files there are; see `sweep`.
 
     Yields
     ------
@@ -42,7 +45,8 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
         With a name of its own in the same folder, so that two processes writing the same file do not meet.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path)
+    if sweeps:
+        sweep(path.parent, glob.escape(path.name))
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.", suffix=".part", delete=False) as file:
         try:
             yield cast(BinaryIO, file)
@@ -55,9 +59,9 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
             raise
 
 
-def _sweep(path: Path) -> None:
-    """Delete what processes that were killed have left of this file, a day ago or longer."""
-    for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.part"):
+def sweep(folder: Path, pattern: str = "*") -> None:
+    """Delete what processes that were killed have left of files in a folder, a day ago or longer."""
+    for leftover in folder.glob(f"{pattern}.*.part"):
         with contextlib.suppress(OSError):
             if time.time() - leftover.stat().st_mtime > 86_400:
                 leftover.unlink()

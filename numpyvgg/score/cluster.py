@@ -110,11 +110,13 @@ def _compute(
 ) -> None:
     paths, boxes = [os.path.abspath(path) for path in run.table.paths], [row.box for row in run.table.rows]
     waiting, out = iter(shards), dict[Future, Shard]()
+    asked, threads = 0.0, 0
     while not stop.is_set():
         if client.status != "running":
             raise CancelledError
-        room = AHEAD * sum(client.nthreads().values()) - len(out)
-        for shard in islice(waiting, max(room, 0)):
+        if time.monotonic() - asked > 1:  # workers come and go
+            asked, threads = time.monotonic(), sum(client.nthreads().values())
+        for shard in islice(waiting, max(AHEAD * threads - len(out), 0)):
             rows = slice(shard.first, shard.stop)
             out[client.submit(answer, plugin, paths[rows], boxes[rows], pure=False)] = shard
         if not out:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ArgumentError
-from ..files.cache import written_whole
+from ..files.cache import sweep, written_whole
 from ..files.lines import csv_line, csv_path, line_bytes
 from .scorer import Columns
 from .table import COLUMNS as LABELS
@@ -147,6 +147,8 @@ class Run:
 
     def merge(self) -> None:
         """Write the shards, once all are done, as one table of answers, labels first, and one of errors."""
+        for folder in (self.folder, self.folder / "shards"):
+            sweep(folder)
         rows = self.table.rows
         header = [_line([*LABELS, *ANSWERS])]
         lines = (_line([*rows[int(row)].cells(), *cells]) for row, *cells in self.answers())
@@ -212,7 +214,7 @@ def _write(path: Path, lines: Iterable[bytes]) -> str:
     """Write a file whole -> the sha256 of its bytes."""
     digest = hashlib.sha256()
     try:
-        with written_whole(path) as file:
+        with written_whole(path, sweeps=False) as file:
             for line in lines:
                 digest.update(line)
                 file.write(line)
