@@ -35,9 +35,9 @@ def canvas(width: float, height: float, columns: float, rows: float) -> tuple[Fi
     return figure, axes
 
 
-def save(figure: Figure, name: str) -> None:
+def save(figure: Figure, name: str, folder: Path = FOLDER) -> None:
     """Write a PNG of at most 128 colours: drawings need no more, and stay small."""
-    path = FOLDER / f"{name}.png"
+    path = folder / f"{name}.png"
     figure.savefig(path, dpi=144, facecolor="white", metadata={"Software": None})
     plt.close(figure)
     Image.open(path).convert("RGB").quantize(128).save(path, optimize=True)
