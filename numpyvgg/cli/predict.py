@@ -65,15 +65,16 @@ def run(args: argparse.Namespace) -> int:
     drawings = drawing.drawings(args.draw, paths) if args.draw else {}
     find = finding.finder(args) if args.faces else False
     predictor, notes = _open(args)
-    sink: Results | Printed = _results(args, predictor, paths) if args.output else Printed(args)
+    begun = Results.method_of(args.output) if args.resume else None
+    conv = begun or predictor.method(len(paths))  # a run that goes on computes as it began
+    sink: Results | Printed = _results(args, predictor, conv) if args.output else Printed(args)
     todo = [path for path in paths if not sink.is_done(path)]
     progress, stop = Progress(len(todo), len(paths)), Stop()
-    conv = predictor.conv if args.output else predictor.method(len(todo))
     with stop.listening() if args.output else nullcontext():
         answered = _after(notes, predictor.many(todo, find, conv=conv, stop=stop.event))
         enlarged = _write(answered, sink, drawings, progress)
         sink.close(finished=not stop.signal)
-    rule = _rule(conv, args.resume) if args.output else ""
+    rule = _rule(conv, begun is not None)
     for remark in (_summary(sink, progress, rule), enlarged.remark, found.remark):
         if remark:
             print(printable(f"numpyvgg: {remark}"), file=sys.stderr)
@@ -109,10 +110,8 @@ def _open(args: argparse.Namespace) -> tuple[Predictor, list[str]]:
     return predictor, list(dict.fromkeys(notes))
 
 
-def _results(args: argparse.Namespace, predictor: Predictor, paths: Sequence[str]) -> Results:
-    """The file of answers; a run that goes on computes as it began."""
-    begun = Results.method_of(args.output) if args.resume else None
-    predictor.compute_by(begun or predictor.method(len(paths)))
+def _results(args: argparse.Namespace, predictor: Predictor, conv: str) -> Results:
+    """The file of answers, of this network, computed so."""
     faces = f"{args.detector or 'mtcnn'}, {args.face or 'all'}, from {args.min_size or 'any'} pixels on"
     settings = {
         "version": __version__,
@@ -122,7 +121,7 @@ def _results(args: argparse.Namespace, predictor: Predictor, paths: Sequence[str
         },
         "faces": faces if args.faces else "none",
         "top": args.top,
-        "conv": predictor.conv,
+        "conv": conv,
     }
     return Results(args.output, settings, args.top, args.faces)
 

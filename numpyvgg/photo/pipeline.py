@@ -128,7 +128,7 @@ def answer_all(
                 pending.append(ahead.call(partial(_prepare, source, networks, find)))
 
         begin()
-        asked = ready()
+        asked = ready() if pending else networks
         while True:
             batch: list[_Prepared] = []
             while sum(len(prepared.views) for prepared in batch) < BATCH and not (stop and stop.is_set()):
