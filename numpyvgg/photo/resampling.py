@@ -62,6 +62,8 @@ def resized(image: Image.Image | Pixels, size: tuple[int, int], reducing_gap: fl
 
 def reduced(pixels: Pixels, factor: int) -> Pixels:
     """The mean of each block of factor x factor pixels; of the last ones, of as many as there are."""
+    if factor == 1:
+        return pixels
     module = pillow()
     if module is not None:
         return np.asarray(module.fromarray(pixels).reduce(factor))

@@ -110,6 +110,8 @@ def _part(
     start, stop = np.floor(centre - reach).astype(int) - 2 * factor, np.ceil(centre + reach).astype(int) + 2 * factor
     low, high = np.clip(start, 0, limit - 1), np.clip(stop, 1, limit)
     inside = reduced(photo[low[1] : high[1], low[0] : high[0]], factor)
+    if (low == start).all() and (high == stop).all():
+        return inside, low
     first, last = (start - low) // factor, -((low - stop) // factor)  # in reduced pixels, 0 the first one inside
     columns, rows = (
         np.clip(np.arange(a, b), 0, n - 1) for a, b, n in zip(first, last, inside.shape[1::-1], strict=True)

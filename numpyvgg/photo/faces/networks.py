@@ -168,7 +168,7 @@ class WindowNet:
         """Probabilities of a face [n], offsets and landmarks [n, 4 or 14] for pictures [3, side, side, n], -1 to 1."""
         count = pictures.shape[-1]
         y = np.empty((len(self._weight), count), np.float32)
-        block = max(1, BLOCK // (3 * self.side**2))
+        block = min(BLOCK // (3 * self.side**2), -(-count // self._workers.threads)) or 1
 
         def task(number: int) -> None:
             some = slice(block * number, block * (number + 1))
