@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from browsing import complaints, inaccessible, overflow, requests, visit
 from conftest import PORTRAIT
+from selenium.webdriver.common.keys import Keys
 
+from numpyvgg import operators
+from numpyvgg.graph.graph import Graph
 from numpyvgg.photo.estimator import open_estimator
 from numpyvgg.photo.faces.search import align_faces
 from numpyvgg.report import explain
 from numpyvgg.report.page import render
+from numpyvgg.zoo import open_model
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    """A page as a file."""
+def explanations():
     face = align_faces(PORTRAIT)[0]
-    explanations = [explain(open_estimator(name), PORTRAIT, face=face) for name in ("age-small", "gender-small")]
+    return [explain(open_estimator(name), PORTRAIT, face=face) for name in ("age-small", "gender-small")]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory, explanations):
+    """A page as a file."""
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(render(explanations, title="portrait"), "utf-8")
+    path.write_text(render(explanations, title=str(PORTRAIT)), "utf-8")
     return path
 
 
@@ -30,3 +39,97 @@ def test_the_page_fits_and_is_alone_and_accessible(browser, page, width, dark):
     assert overflow(browser) <= 0
     assert inaccessible(browser) == []
     assert complaints(browser) == []
+
+
+def in_double(explanation):
+    """Every tensor in float64, by the operators as the specification has them."""
+    graph = Graph(explanation.network.model)
+    values = {graph.model.inputs[0].name: explanation.x.astype(np.float64)}
+    for node in graph.nodes:
+        if not graph.is_fixed(node.outputs[0]):
+            read = [values[name] if name in values else graph.constant(name) for name in node.inputs]
+            double = [x.astype(np.float64) if x.dtype == np.float32 else x for x in read]
+            values[node.outputs[0]] = operators.bind(node, graph.model)(*double)
+    return values
+
+
+def test_every_pixel_that_the_page_computes_is_that_of_numpy_in_float64(browser, page, explanations):
+    visit(browser, page)
+    values, compared = in_double(explanations[0]), 0
+    for number in browser.execute_script("return Object.keys(data.layers).map(Number)"):
+        view = explanations[0].layers[number]
+        channels, height, width = view.layer.output_shape
+        theirs = browser.execute_script(
+            """const [n, c, h, w] = arguments, all = [];
+            for (let k = 0; k < c; k++)
+                for (let i = 0; i < h; i++) for (let j = 0; j < w; j++) all.push(value(n, k, i, j));
+            return all""",
+            *(number, channels, height, width),
+        )
+        wanted = values[view.layer.output][0].ravel()
+        np.testing.assert_allclose(theirs, wanted, rtol=0, atol=1e-6)
+        compared += len(theirs)
+    assert compared > 100_000
+
+
+def test_the_line_to_copy_computes_the_number_and_the_bytes_are_those_of_the_file(browser, page, explanations):
+    visit(browser, page)
+    setup, layers = browser.execute_script("return [data.setup, Object.keys(data.layers).map(Number)]")
+    names: dict = {}
+    exec(setup, names)
+    for number in layers:
+        channels, height, width = explanations[0].layers[number].layer.output_shape
+        for place in ((0, 0, 0), (channels - 1, height - 1, width - 1), (channels // 2, height // 2, 1)):
+            line, number_there = browser.execute_script(
+                "const [n, ...p] = arguments; return [lineOfNumPy(data.layers[n], ...p), value(n, ...p)]",
+                number,
+                *place,
+            )
+            assert eval(line, names) == pytest.approx(number_there, rel=1e-4, abs=1e-4)
+    file = open_model("age-small").path
+    rows = browser.execute_script(
+        "return [...document.querySelectorAll('.bytes tbody tr')].map(r => [...r.cells].map(c => c.textContent))"
+    )
+    assert len(rows) == 3 * 7 * 7
+    with open(file, "rb") as stream:
+        for _, number, offset, shown in rows:
+            stream.seek(int(offset))
+            read = stream.read(4)
+            assert read.hex(" ") == shown
+            assert np.frombuffer(read, "<f4")[0] == np.float32(float(number))
+
+
+def test_the_keyboard_reaches_every_pixel_and_the_sliders_fill_in_the_formula(browser, page):
+    visit(browser, page, 390)
+    lens, panel = "document.querySelector('#layer1 .lens')", "document.querySelector('.microscope [role=status]')"
+    browser.execute_script(f"{lens}.focus()")
+    for key in ("ARROW_DOWN", "ARROW_RIGHT", "ARROW_RIGHT"):
+        browser.switch_to.active_element.send_keys(getattr(Keys, key))
+    told = browser.execute_script(f"return {panel}.textContent")
+    assert ", 8, 9] = " in told
+    for _ in range(20):
+        browser.switch_to.active_element.send_keys(Keys.ARROW_UP)
+    assert ", 0, 9] = " in browser.execute_script(f"return {panel}.textContent")
+    assert browser.find_elements("css selector", "#layer1 .microscope")
+    formula = "document.querySelector('#sizes .formula')"
+    assert browser.execute_script(f"return {formula}.textContent").endswith(
+        "= 6; pixels at the end that no window sees: 1"
+    )
+    kernel = browser.find_elements("css selector", "#sizes input")[1]
+    kernel.send_keys(Keys.ARROW_RIGHT)
+    assert browser.execute_script(f"return {formula}.textContent").endswith("= 6")
+    assert browser.execute_script("return document.querySelectorAll('#sizes .tap').length") == 6 * 4
+    assert overflow(browser) <= 0
+    assert inaccessible(browser) == []
+    assert complaints(browser) == []
+
+
+def test_without_scripts_the_page_shows_what_it_showed(browser, page):
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        visit(browser, page)
+        assert len(browser.find_elements("css selector", ".tiles img")) > 200
+        assert not browser.find_elements("css selector", ".microscope, .lens")
+        assert not browser.find_element("id", "sizes").is_displayed()
+    finally:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})

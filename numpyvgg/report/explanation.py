@@ -97,8 +97,7 @@ class Explanation:
 
     Attributes
     ----------
-    name : str
-        The network's.
+    network : Estimator
     photograph : PIL.Image.Image
         As people see it, any size, RGB.
     face : Face or None
@@ -129,7 +128,7 @@ class Explanation:
         By how much the score falls when a part is hidden, in the score's unit (years for an age).
     """
 
-    name: str
+    network: Estimator = field(repr=False)
     photograph: Image.Image = field(repr=False)
     face: Face | None = field(repr=False)
     x: np.ndarray = field(repr=False)
@@ -145,6 +144,11 @@ class Explanation:
     cam_layer: Layer | None = field(repr=False)
     no_gradient: str
     occlusion: np.ndarray = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """The network's name or path, as it was given."""
+        return self.network.name
 
 
 def explain(
@@ -183,7 +187,7 @@ def explain(
     probabilities = network.network(x)[:1]
     leans = _leaning(network, [view.layer for view in layers], values, probabilities)
     return Explanation(
-        name=network.name,
+        network=network,
         photograph=photograph,
         face=face if face is not None and face.found else None,
         x=x,

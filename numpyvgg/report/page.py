@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.resources
 import itertools
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from ..photo.answers import Age, Gender
 from ..photo.pixels import photograph_size
 from ..text import human_bytes
 from .explanation import Explanation, LayerView
+from .microscope import embedded
 from .occlusion import spread, stride_of
 
 try:
@@ -68,6 +70,8 @@ def render(explanations: Sequence[Explanation], title: str, note: str = "") -> s
         depth=sum(bool(view.layer.weight_shape) for view in first.layers),
         note=note,
         style=_read("page.css"),
+        script=_read("microscope.js"),
+        microscope=json.dumps(embedded(first, title)).replace("<", "\\u003c"),
         photograph=_Photograph.of(first),
         input=_input(first),
         blocks=_drawing(first),
