@@ -5,6 +5,7 @@ Solutions and mistakes are written here as learners write them, with loops, not 
 
 from __future__ import annotations
 
+import signal
 import struct
 import threading
 from pathlib import Path
@@ -403,24 +404,38 @@ def test_an_answer_of_another_kind_is_wrong_and_no_error(answer):
         assert not check(number, lambda *case: answer).passed
 
 
-def test_a_loop_without_an_end_is_stopped(monkeypatch):
+def in_another_thread(run):
+    """What `run()` returns, called in a thread that is not the main one."""
+    results = []
+    thread = threading.Thread(target=lambda: results.append(run()))
+    thread.start()
+    thread.join()
+    return results[0]
+
+
+@pytest.mark.parametrize("call", [lambda run: run(), in_another_thread], ids=["main thread", "another thread"])
+def test_a_loop_without_an_end_is_stopped(call, monkeypatch):
+    """Also where Ctrl-C is ignored, and where the loop catches every `Exception`."""
     monkeypatch.setattr(exercise, "SECONDS", 0.3)
 
     def endless(value):
         while True:
-            value += 1
+            try:
+                value += 1
+            except Exception:
+                value = 0
 
-    verdict = check(2, endless)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        verdict = call(lambda: check(2, endless))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not verdict.passed
     assert "stopped after 0.3 s in case 1 of 40" in verdict.text
 
 
 def test_another_thread_may_check_too():
-    verdicts = []
-    thread = threading.Thread(target=lambda: verdicts.append(check(5, output_size)))
-    thread.start()
-    thread.join()
-    assert verdicts[0].passed
+    assert in_another_thread(lambda: check(5, output_size)).passed
 
 
 @pytest.mark.parametrize("number", [0, 21, -1])

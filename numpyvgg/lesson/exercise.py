@@ -7,13 +7,13 @@ mistake, its hint is shown.
 
 from __future__ import annotations
 
-import _thread
 import copy
+import ctypes
 import inspect
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -91,8 +91,8 @@ class _Raised:
         return f"raised {type(self.error).__name__} in line {last.lineno} of {last.filename}: {self.error}"
 
 
-class _TimeIsUp(Exception):
-    pass
+class _TimeIsUp(BaseException):
+    """No `Exception`, which a learner's own code may catch."""
 
 
 def judge(number: int, exercise: Exercise, function: Function) -> Verdict:
@@ -114,8 +114,6 @@ def _answer(function: Function, case: Sequence[Any]) -> Any:
     try:
         with np.errstate(all="ignore"):
             return function(*copy.deepcopy(case))  # it may change what it is given
-    except _TimeIsUp:
-        raise
     except Exception as error:
         return _Raised(error)
 
@@ -169,26 +167,26 @@ def same(one: Any, other: Any, tolerance: float) -> bool:
 
 @contextmanager
 def _limited(seconds: float) -> Iterator[None]:
-    """Interrupt the body after so many seconds, as Ctrl-C would; only the main thread can be."""
-    up = threading.Event()
+    """Raise `_TimeIsUp` in the body after so many seconds, in whichever thread it runs.
+
+    Ctrl-C's own way would not do: it reaches the main thread alone, and nobody where a shell or a notebook ignores it.
+    """
+    thread, over, lock = threading.get_ident(), threading.Event(), threading.Lock()
 
     def interrupt() -> None:
-        up.set()
-        _thread.interrupt_main()
+        with lock:
+            if not over.is_set():
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(_TimeIsUp))
 
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     timer = threading.Timer(seconds, interrupt)
     timer.daemon = True
-    timer.start()
+    with suppress(RuntimeError):  # where no thread can be started, nothing is stopped
+        timer.start()
     try:
         yield
-    except KeyboardInterrupt:
-        if up.is_set():
-            raise _TimeIsUp from None
-        raise
     finally:
+        with lock:
+            over.set()
         timer.cancel()
 
 
