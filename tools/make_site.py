@@ -1,6 +1,6 @@
 """Make one web page of it all: README, the lesson, the guides, and the modules' pages; a warning is an error.
 
-    pip install ".[site]" && python tools/make_site.py build/site    # then open build/site/index.html
+    pip install ".[test]" && python tools/make_site.py build/site    # then open build/site/index.html
 
 The text is that of docs/, changed in two ways: formulas become MathML, and links to the code become links to its pages.
 Material for MkDocs makes the pages: it is what readers of Python projects know, and has dark colours, search and a
@@ -88,6 +88,8 @@ def write_module_pages(folder: Path) -> None:
     """A page for each module, from its docstrings; formulas stay text, since pdoc's come by another server's script."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        # after `pip install .` the installed package is described, which is this one
+        warnings.filterwarnings("ignore", r"'numpyvgg\S*' may refer to either the installed")
         # of packages without __all__, modules are listed too
         warnings.filterwarnings("ignore", "The module specification")
         # typing.NamedTuple forgets which module its fields' types were written in, so that pdoc cannot look them up
