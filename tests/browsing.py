@@ -76,3 +76,18 @@ def inaccessible(browser: Any) -> list[str]:
         axe.run({runOnly: {type: "tag", values: tags}}).then(found => done(found.violations.flatMap(
             rule => rule.nodes.map(node => rule.id + ": " + node.target.join(" ") + ": " + node.failureSummary))))"""
     return browser.execute_async_script(run)
+
+
+def faults(browser: Any, page: Path, width: int, dark: bool, folder: Path | None = None) -> list[str]:
+    """Open a page -> all that is wrong with it: too wide, hard to use, complaints, requests.
+
+    It may ask for itself, once, or for anything in its `folder`.
+    """
+    visit(browser, page, width, dark)
+    asked, wide = requests(browser), overflow(browser)
+    if folder is None:
+        found = [] if asked == [page.as_uri()] else [f"asks for {asked}"]
+    else:
+        found = [f"asks for {address}" for address in asked if not address.startswith(folder.as_uri())]
+    found += [f"{wide} pixels too wide"] if wide > 0 else []
+    return [*found, *inaccessible(browser), *complaints(browser)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from browsing import complaints, inaccessible, overflow, requests, visit
+from browsing import complaints, faults, inaccessible, overflow, visit
 from conftest import PORTRAIT
 from selenium.webdriver.common.keys import Keys
 
@@ -34,11 +34,7 @@ def page(tmp_path_factory, explanations):
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_page_fits_and_is_alone_and_accessible(browser, page, width, dark):
-    visit(browser, page, width, dark)
-    assert requests(browser) == [page.as_uri()]
-    assert overflow(browser) <= 0
-    assert inaccessible(browser) == []
-    assert complaints(browser) == []
+    assert faults(browser, page, width, dark) == []
 
 
 def in_double(explanation):

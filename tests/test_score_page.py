@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browsing import complaints, inaccessible, overflow, requests, visit
+from browsing import faults
 from scipy import stats
 
 from numpyvgg.score.page import CELL, calibration, render, scatter
@@ -56,11 +56,7 @@ def page(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize(("width", "dark"), [(390, False), (1280, True)])
 def test_the_page_fits_and_is_alone_and_accessible(browser, page, width, dark):
-    visit(browser, page, width, dark)
-    assert requests(browser) == [page.as_uri()]
-    assert overflow(browser) <= 0
-    assert inaccessible(browser) == []
-    assert complaints(browser) == []
+    assert faults(browser, page, width, dark) == []
 
 
 def test_the_page_has_what_people_look_at(page):

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 import make_site
 import pytest
-from browsing import complaints, inaccessible, overflow, requests, visit
+from browsing import faults
 
 
 @pytest.fixture(scope="module")
@@ -20,11 +20,7 @@ def site(tmp_path_factory):
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("page", ["index", "walkthrough", "lesson/exercises"])
 def test_a_page_fits_and_is_alone_and_accessible(browser, site, page, width, dark):
-    visit(browser, site / f"{page}.html", width, dark)
-    assert [address for address in requests(browser) if not address.startswith(site.as_uri())] == []
-    assert overflow(browser) <= 0
-    assert inaccessible(browser) == []
-    assert complaints(browser) == []
+    assert faults(browser, site / f"{page}.html", width, dark, folder=site) == []
 
 
 def test_formulas_become_mathml_and_code_stays_as_it_is():

@@ -376,10 +376,6 @@ _RULES: dict[str, Callable[[_Place, np.ndarray], Sequence[np.ndarray | None]]] =
     "Sigmoid": _elementwise(_sigmoid),
     "Tanh": _elementwise(lambda at, x: 1 - np.tanh(x) ** 2),
     "Clip": _elementwise(_clip),
-    "HardSigmoid": _elementwise(
-        lambda at, x: np.where(
-            np.abs(at.get("alpha", 0.2) * x + at.get("beta", 0.5) - 0.5) < 0.5, at.get("alpha", 0.2), 0
-        )
-    ),
+    "HardSigmoid": _elementwise(_hard_sigmoid),
     "HardSwish": _elementwise(_hard_swish),
 }

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..files.onnx import Node
 from ..files.tensor import StoredTensor
-from ..graph.folding import factor_and_offset, why_not_folded
+from ..graph.folding import by_channel, factor_and_offset, why_not_folded
 from ..graph.graph import Graph
 from ..operators import resolve_pads
 from .explanation import Explanation
@@ -43,10 +43,11 @@ def embedded(explanation: Explanation, title: str) -> dict[str, Any]:
     known, layers, room = {name: -1}, {}, ROOM
     plain = graph.model.inputs[0].dtype == "float32"
     for number, view in enumerate(explanation.layers):
-        found = _layer(graph, view.layer, known, explanation.x.shape) if plain else None
-        if found is None or found.pop("room") > room:
+        size = 4 * view.layer.parameters
+        found = _layer(graph, view.layer, known) if plain and size <= room else None
+        if found is None:
             continue
-        room -= 4 * view.layer.parameters
+        room -= size
         known[view.layer.output] = number
         layers[number] = {**found, "strongest": [int(view.channels[0]), *view.strongest]}
     x = explanation.x[0].astype("<f4")
@@ -76,7 +77,7 @@ def _setup(explanation: Explanation, title: str) -> str:
     )
 
 
-def _layer(graph: Graph, layer: Layer, known: dict[str, int], input_shape: tuple[int, ...]) -> dict[str, Any] | None:
+def _layer(graph: Graph, layer: Layer, known: dict[str, int]) -> dict[str, Any] | None:
     first = layer.nodes[0]
     reads = first.inputs if layer.kind == "join" else first.inputs[:1]
     affine = _affine(graph, layer)
@@ -90,7 +91,6 @@ def _layer(graph: Graph, layer: Layer, known: dict[str, int], input_shape: tuple
         "shape": layer.output_shape,
         "relu": layer.activation == "Relu",
         "field": [[axis.size, axis.jump, axis.start] for axis in layer.receptive_field or ()],
-        "room": 4 * layer.parameters,
         **affine,
     }
     if first.op_type in ("Add", "Sum"):
@@ -130,10 +130,10 @@ def _affine(graph: Graph, layer: Layer) -> dict[str, Any] | None:
         if node.op_type == "BatchNormalization" and not why_not_folded(graph, node, channels):
             by, plus = factor_and_offset(graph, node)
         elif node.op_type in ("Mul", "Add"):
-            value = next(v for name in node.inputs if (v := graph.constant(name)) is not None)
-            if value.size != 1 and (value.size != channels or value.ndim < 3 or value.shape[-3] != channels):
+            value = by_channel(next(v for name in node.inputs if (v := graph.constant(name)) is not None), channels)
+            if value is None:
                 return None
-            number = np.broadcast_to(value.reshape(-1).astype(np.float64), channels)
+            number = np.broadcast_to(value, channels)
             by, plus = (number, np.zeros(channels)) if node.op_type == "Mul" else (np.ones(channels), number)
         else:
             return None

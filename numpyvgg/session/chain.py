@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..files.onnx import Node
-from ..graph.folding import factor_and_offset, fold, why_not_folded
+from ..graph.folding import by_channel, factor_and_offset, fold, why_not_folded
 from ..graph.graph import Graph
 from ..kernels import finishing
 from ..kernels.finishing import Activation
@@ -104,12 +104,11 @@ class Chain:
     def _accept_operand(
         self, found: list[tuple[Any, Any]], channels: int, meaning: Callable[[Any], tuple[Any, Any]], node: Node
     ) -> bool:
-        value = self._other(node)
-        if value is None or value.ndim > 4:
+        operand = self._other(node)
+        value = None if operand is None else by_channel(operand, channels)
+        if value is None:
             return False
-        if value.size != 1 and (value.ndim < 3 or value.shape[-3] != channels or value.size != channels):
-            return False
-        found.append(meaning(value.reshape(-1).astype(np.float64)))
+        found.append(meaning(value))
         return True
 
     # ------------------------------------------------------------------ what becomes part of the operation
