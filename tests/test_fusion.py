@@ -31,13 +31,13 @@ CONVOLUTIONS = {
     "3x3": ((32, 16, 3, 3), {"pads": [1] * 4}),
     "stride 2": ((32, 16, 3, 3), {"pads": [1] * 4, "strides": [2, 2]}),
 }
-RNG = np.random.default_rng(0)
 
 
 def network(convolution, after, shape_of_other=None):
     """Conv, perhaps an Add of tensor "other", and nodes from "s" to "y"."""
     shape, attributes = CONVOLUTIONS[convolution]
-    weights = {"w": RNG.normal(size=shape) * 0.3, "b": RNG.normal(size=shape[0])}
+    rng = np.random.default_rng(0)
+    weights = {"w": rng.normal(size=shape) * 0.3, "b": rng.normal(size=shape[0])}
     weights |= {"low": np.float32(-0.5), "six": np.float32(6)}
     tensors = [onnx.numpy_helper.from_array(np.asarray(array, np.float32), name) for name, array in weights.items()]
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 16, "H", "W"])]
@@ -70,11 +70,12 @@ def steps(session):
 def test_activations_and_residuals_are_done_in_the_convolutions_step_bit_for_bit(convolution, residual, conv):
     filters = CONVOLUTIONS[convolution][0][0]
     size = (7, 9) if convolution != "stride 2" else (4, 5)
+    rng = np.random.default_rng(1)
     for name, nodes in ACTIVATIONS.items():
         model = network(convolution, nodes, (2, filters, *size) if residual else None)
-        feed = {"x": RNG.normal(size=(2, 16, 7, 9)).astype(np.float32) * 4}
+        feed = {"x": rng.normal(size=(2, 16, 7, 9)).astype(np.float32) * 4}
         if residual:
-            feed["other"] = RNG.normal(size=(2, filters, *size)).astype(np.float32)
+            feed["other"] = rng.normal(size=(2, filters, *size)).astype(np.float32)
         fused, session = answers(model, feed, conv)
         assert steps(session) == 1, name
         parts, session = answers(model, feed, conv, names=("s", *(["conv"] if residual else []), "y"))
@@ -83,7 +84,8 @@ def test_activations_and_residuals_are_done_in_the_convolutions_step_bit_for_bit
         threaded, _ = answers(model, feed, conv, threads=3)
         np.testing.assert_array_equal(fused["y"], threaded["y"], err_msg=name)
         expected = onnxruntime.InferenceSession(model.SerializeToString()).run(None, feed)[0]
-        np.testing.assert_allclose(fused["y"], expected, rtol=1e-4, atol=3e-5, err_msg=name)
+        rounding = 1e-5 * np.abs(parts["s"]).max()  # no activation here is steeper than 1.5
+        np.testing.assert_allclose(fused["y"], expected, rtol=0, atol=rounding, err_msg=name)
 
 
 def test_infinities_and_nan_pass_through_as_in_onnxruntime():
@@ -105,15 +107,17 @@ def test_infinities_and_nan_pass_through_as_in_onnxruntime():
 @pytest.mark.parametrize("shape", [(1, 32, 1, 1), (7, 9), (2, 32, 7, 1), (1, 1, 32, 7, 9)])
 def test_a_sum_that_broadcasts_is_that_of_the_specification(shape):
     model = network("1x1", ACTIVATIONS["Relu"], shape)
-    feed = {"x": RNG.normal(size=(2, 16, 7, 9)).astype(np.float32)}
-    feed["other"] = RNG.normal(size=shape if shape[-3:] != (32, 7, 9) else (3, 1, 32, 7, 9)).astype(np.float32)
+    rng = np.random.default_rng(1)
+    feed = {"x": rng.normal(size=(2, 16, 7, 9)).astype(np.float32)}
+    feed["other"] = rng.normal(size=shape if shape[-3:] != (32, 7, 9) else (3, 1, 32, 7, 9)).astype(np.float32)
     expected = onnxruntime.InferenceSession(model.SerializeToString()).run(None, feed)[0]
     np.testing.assert_allclose(answers(model, feed, "im2col")[0]["y"], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_residual_that_is_computed_later_or_used_elsewhere_is_waited_for():
     """Two branches that read each other's sums: whichever order the nodes have, the answer is the same."""
-    weights = {name: RNG.normal(size=(16, 16, 1, 1)).astype(np.float32) for name in ("w", "v")}
+    rng = np.random.default_rng(1)
+    weights = {name: rng.normal(size=(16, 16, 1, 1)).astype(np.float32) for name in ("w", "v")}
     nodes = [
         helper.make_node("Conv", ["x", "w"], ["a"]),
         helper.make_node("Conv", ["x", "v"], ["b"]),
@@ -122,7 +126,7 @@ def test_a_residual_that_is_computed_later_or_used_elsewhere_is_waited_for():
         helper.make_node("Sigmoid", ["relu"], ["gate"]),
         helper.make_node("Mul", ["gate", "sum"], ["y"]),  # no gate of its own argument: that is relu, not sum
     ]
-    x = RNG.normal(size=(1, 16, 5, 5)).astype(np.float32)
+    x = rng.normal(size=(1, 16, 5, 5)).astype(np.float32)
     for order in (nodes, nodes[::-1], [nodes[1], nodes[0], *nodes[2:]]):
         inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 16, 5, 5])]
         outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]
