@@ -8,8 +8,8 @@ What a program asks for that would change results if ignored (an optimised copy 
 ONNX Runtime) is refused with a reason; docs/session.md lists what is accepted, ignored and refused.
 
 This room: `plan` (from a graph to the steps of a run, `checking` their types and shapes), `inference` (the session),
-`options`, `values` (OrtValue, IOBinding), `profile`, `exceptions`; `capi` has names that programs reach for inside of
-onnxruntime. It imports from `files`, `kernels`, `operators` and `graph`.
+`options`, `values` (OrtValue, IOBinding), `profile`, `exceptions`, `converting` (a Caffe network as ONNX); `capi` has
+names that programs reach for inside of onnxruntime. It imports from `files`, `kernels`, `operators` and `graph`.
 """
 
 from ..files.onnx import ModelMetadata
