@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ArgumentError, printable
-from ..files.caffe import is_caffe
 from ..files.onnx import OnnxModel
 from ..parity import compare
 from ..parity.golden import read_golden, write_golden
@@ -28,9 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
         "--against",
-        metavar="RUNTIME|DIR",
+        metavar="RUNTIME|MODULE:FUNCTION|PATH",
         action="append",
-        help=f"{', '.join(RUNTIMES)}, or golden tensors; exit code 1 if not explained, 3 if one cannot tell",
+        help=f"{', '.join(RUNTIMES)}, a function of yours, or golden tensors (a folder, .npz, .safetensors); twice for "
+        "two runtimes; exit code 1 if not explained, 3 if one cannot tell",
     )
     what.add_argument("--write", metavar="DIR", help="write every layer's input and output as golden tensors")
     parser.add_argument(
@@ -45,32 +45,55 @@ def run(args: argparse.Namespace) -> int:
         check_folder("--write", args.write)
         print(printable(str(write_golden(model, _inputs(model, args.images), args.write))))
         return 0
-    parity = _compare(model, args)
+    parities = _compare(model, args)
     if args.json:
-        print(json_text(parity_records(parity), indent=2))
+        records = [parity_records(parity) for parity in parities]
+        print(json_text(records[0] if len(records) == 1 else records, indent=2))
     else:
-        print(parity_table(parity, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
-    return {"explained": 0, "not explained": 1, "cannot tell": 3}[parity.verdict]
+        colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        others = ["ours"] if len(parities) == 1 else args.against[::-1]
+        tables = [parity_table(parity, colour, other) for parity, other in zip(parities, others, strict=True)]
+        print("\n\n".join(tables))
+    verdicts = {parity.verdict for parity in parities}
+    return 1 if "not explained" in verdicts else 3 if "cannot tell" in verdicts else 0
 
 
-def _compare(model: OnnxModel, args: argparse.Namespace) -> Parity:
-    against, *others = args.against
-    if others:
-        raise ArgumentError("--against is given more than once: one runtime at a time")
-    if against in RUNTIMES:
-        if is_caffe(args.model):
-            raise ArgumentError(f"{args.model}: a Caffe model, which {against} does not open; compare golden tensors")
-        x = _inputs(model, args.images)
-        return compare(model, x, open_runtime(against, model, x[:1]), precision=args.precision)
-    if not Path(against).exists():
-        raise ArgumentError(f"--against {against}: no such folder, and the runtimes are {', '.join(RUNTIMES)}")
+def _compare(model: OnnxModel, args: argparse.Namespace) -> list[Parity]:
+    """What `--against` names, held against the exact layers; of two, each with the other's drift beside its own."""
+    if len(args.against) > 2 or len(set(args.against)) < len(args.against):
+        raise ArgumentError("--against takes one runtime, or two different ones")
+    golden = [name for name in args.against if name not in RUNTIMES and ":" not in name]
+    if golden and len(args.against) > 1:
+        raise ArgumentError(f"--against {golden[0]}: golden tensors are compared by themselves")
+    if golden:
+        return [_against_golden(model, golden[0], args)]
+    x = _inputs(model, args.images)
+    runs = [open_runtime(name, model, x[:1]) for name in args.against]
+    if len(runs) == 1:
+        return [compare(model, x, runs[0], precision=args.precision)]
+    return [compare(model, x, run, other, precision=args.precision) for run, other in (runs, runs[::-1])]
+
+
+def _against_golden(model: OnnxModel, folder: str, args: argparse.Namespace) -> Parity:
+    if not Path(folder).exists():
+        raise ArgumentError(
+            f"--against {folder}: no such folder, no module:function, and the runtimes are {', '.join(RUNTIMES)}"
+        )
     if args.images:
         raise ArgumentError("golden tensors bring their own inputs: leave the images out")
-    name = model.inputs[0].name
-    images = [image for tensors in read_golden(model, against) for image in _one_by_one(tensors, name)]
+    names = [value.name for value in model.inputs]
+    images = [image for tensors in read_golden(model, folder) for image in _one_by_one(tensors, names[0])]
     batches = iter(images)
-    x = np.concatenate([tensors[name] for tensors in images])
-    return compare(model, x, lambda _: next(batches), precision=args.precision)
+    x = {name: np.concatenate([_as_float32(name, tensors[name]) for tensors in images]) for name in names}
+    return compare(model, x if len(x) > 1 else x[names[0]], lambda _: next(batches), precision=args.precision)
+
+
+def _as_float32(name: str, array: np.ndarray) -> np.ndarray:
+    """An input that was saved as float64 or as whole numbers, where float32 holds the same."""
+    single = array.astype(np.float32)
+    if not np.array_equal(single, array, equal_nan=array.dtype.kind == "f"):
+        raise ArgumentError(f"the input {name!r} was saved as {array.dtype}, and float32 does not hold its numbers")
+    return single
 
 
 def _one_by_one(tensors: dict[str, np.ndarray], name: str) -> list[dict[str, np.ndarray]]:

@@ -3,9 +3,11 @@
 >>> from numpyvgg.parity import assert_parity, compare
 >>> print(compare("net.onnx", x, my_runtime))  # doctest: +SKIP
 
-`bounds` has the theory, `winograd` what it says about Winograd kernels, `operations` what each operator computes,
-`judge` and `compare` apply them, `result` holds and prints what they found, `runtimes` gets tensors out of ONNX
-Runtime, OpenVINO and OpenCV, `golden` writes and reads them.
+`bounds` has the theory of sums; `operations` says what each operator computes; `layer` puts both together for a node
+with a runtime's own inputs. `judge` holds what the runtime made of them to that, with the tests of `sums`, the other
+kernels of `winograd` and `excuses`, and the `layouts` that runtimes hand over. `compare` goes through a network,
+`spread` judges what no bound can, `result` holds and prints what was found. `runtimes` gets tensors out of other
+runtimes, `golden` writes and reads them.
 """
 
 from .compare import assert_parity, compare

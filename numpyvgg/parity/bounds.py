@@ -50,6 +50,12 @@ division, in some runtimes a reciprocal and a product. In units of u, to first o
 
 (Blanchard, Higham & Higham 2021 derive the same three sources.) It is a worst case and serves as both bounds.
 
+**Local response normalisation**, ``y = x / d^beta`` with ``d = bias + alpha / size * (sum of size squares)``: d is a
+sum of positive terms and good to (size + 3) u, its power to beta times that. Runtimes take the power as exp(beta log
+d), so that an error of `EXP_ULPS` in the logarithm and the product's rounding count |beta log d| = |log(x / y)| times:
+
+    |computed - exact| / |y|  <=  beta (size + 3) + (2 * EXP_ULPS + 1) |log(x / y)| + 2 * EXP_ULPS + 1    in units of u.
+
 Sources
 -------
 - Nicholas J. Higham, "Accuracy and Stability of Numerical Algorithms", 2nd edition, SIAM 2002, chapters 2 and 3.
@@ -180,4 +186,18 @@ def softmax_bound(x: np.ndarray, y: np.ndarray, dtype: np.dtype, axes: tuple[int
     count = distance + (y * distance).sum(axis=axes, keepdims=True) + 4 * EXP_ULPS + (classes - 1) + 2
     relative = count * unit_roundoff(dtype)
     worst = y * relative / np.maximum(1 - relative, 0.5) + 2 * classes * float(np.finfo(dtype).tiny)
+    return Bound(worst, worst)
+
+
+def lrn_bound(x: np.ndarray, y: np.ndarray, size: int, beta: float, dtype: np.dtype) -> Bound:
+    """The bounds of local response normalisation.
+
+    Parameters
+    ----------
+    x, y : ndarray, float64
+        Exact inputs and outputs.
+    """
+    logarithm = np.abs(np.log(np.abs(np.divide(x, y, out=np.ones_like(x), where=y != 0))))
+    count = beta * (size + 3) + (2 * EXP_ULPS + 1) * logarithm + 2 * EXP_ULPS + 1
+    worst = np.abs(y) * count * unit_roundoff(dtype) + 2 * (size + 3) * float(np.finfo(dtype).tiny)
     return Bound(worst, worst)

@@ -19,10 +19,11 @@ import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, ModelFormatError
+from ..errors import ArgumentError, MissingExtraError, ModelFormatError, NumpyVggError
 from ..files.cache import written_whole
 from ..files.external import ExternalFiles
 from ..files.onnx import OnnxModel, read_onnx
@@ -76,12 +77,11 @@ def write_golden(model: ModelLike, x: np.ndarray, folder: str | os.PathLike[str]
 
 def _write_data_set(graph: ParityGraph, x: np.ndarray, folder: Path, data_set: str) -> None:
     outputs = {output.name for output in graph.model.outputs}
-    values, added = {graph.input: x}, set()
+    values, added = graph.feed(x), set()
     with written_whole(folder / f"{data_set}.npz") as file, zipfile.ZipFile(file, "w") as archive:
-        _write(folder / data_set / "input_0.pb", graph.input, x)
-        for node, value in graph.forward(x, np.float64, stored=np.float32):
-            name = node.outputs[0]
-            if not operation(graph.model, node).moves:
+        _write(folder / data_set / "input_0.pb", graph.inputs[0], x)
+        for node, name, value in graph.forward(x, np.float64, stored=np.float32):
+            if not operation(graph.model, node).moves and node.inputs[0] in values:
                 of_node = folder / re.sub(r"[^\w.-]+", "_", graph.name(node)).lstrip(".") / data_set
                 for side, tensor, array in (("input", node.inputs[0], values[node.inputs[0]]), ("output", name, value)):
                     _write(of_node / f"{side}_0.pb", tensor, array)
@@ -116,9 +116,9 @@ def read_golden(model: OnnxModel, folder: str | os.PathLike[str]) -> list[dict[s
     model : OnnxModel
         Its names are what tensors are known by.
     folder : path
-        Of ``test_data_set_*`` folders and ``.npz`` files, at the top and one level below; or an ``.npz``. A TensorProto
-        without a name is the network's input or output at the top, and that of the node whose name the folder has
-        below.
+        Of ``test_data_set_*`` folders, ``.npz`` and ``.safetensors`` files, and ``.npy`` files that are called after
+        their tensors, at any depth; or a single one of those files. A TensorProto without a name is the network's input
+        or output at the top, and that of the node whose name the folder has below.
 
     Returns
     -------
@@ -133,47 +133,71 @@ def read_golden(model: OnnxModel, folder: str | os.PathLike[str]) -> list[dict[s
         A file is damaged.
     """
     folder = Path(folder)
-    files = [folder] if folder.suffix == ".npz" else sorted([*folder.glob("**/*.npz"), *folder.glob("**/*.pb")])
+    files = [folder] if folder.suffix in _READERS else sorted(p for p in folder.rglob("*") if p.suffix in _READERS)
     graph = ParityGraph(model)
     sets: dict[str, dict[str, np.ndarray]] = {}
     for path in files:
         tensors = sets.setdefault(_data_set(path), {})
-        for name, array in (_read_npz(path) if path.suffix == ".npz" else _read_pb(graph, folder, path)).items():
+        for name, array in _READERS[path.suffix](graph, folder, path).items():
             if not np.array_equal(tensors.setdefault(name, array), array, equal_nan=True):
                 raise ArgumentError(f"{path}: {name!r} has other values than in the files before it in {folder}")
     if not sets:
-        raise ArgumentError(f"{folder}: no golden tensors: no .npz, and no test_data_set_0/input_0.pb")
+        raise ArgumentError(f"{folder}: no golden tensors: no {', '.join(_READERS)}")
     for name, tensors in sets.items():
-        if graph.input not in tensors:
-            raise ArgumentError(f"{folder}: {name} does not hold the network's input {graph.input!r}")
+        if missing := [one for one in graph.inputs if one not in tensors]:
+            raise ArgumentError(f"{folder}: {name} does not hold the network's input {missing[0]!r}")
     return [sets[name] for name in sorted(sets, key=lambda name: (len(name), name))]
 
 
 def _data_set(path: Path) -> str:
     """``test_data_set_3`` for what lies in such a folder or is called so; other files are the first one's."""
     for part in reversed(path.parts):
-        if match := re.fullmatch(r"(test_data_set_\d+)(\.npz)?", part):
+        if match := re.fullmatch(r"(test_data_set_\d+)(\.\w+)?", part):
             return match[1]
     return "test_data_set_0"
 
 
-def _read_npz(path: Path) -> Mapping[str, np.ndarray]:
+def _read_npz(graph: ParityGraph, folder: Path, path: Path) -> Mapping[str, np.ndarray]:
+    arrays = _read_numpy(path)
+    if not isinstance(arrays, dict) or not all(isinstance(array, np.ndarray) for array in arrays.values()):
+        raise ModelFormatError(f"{path}: not an .npz of arrays")
+    return arrays
+
+
+def _read_npy(graph: ParityGraph, folder: Path, path: Path) -> Mapping[str, np.ndarray]:
+    array = _read_numpy(path)
+    if not isinstance(array, np.ndarray):
+        raise ModelFormatError(f"{path}: not an .npy of one array")
+    return {path.stem: array}
+
+
+def _read_numpy(path: Path) -> Any:
     try:
-        with os.fdopen(open_plain(path), "rb") as file, np.load(file) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        with os.fdopen(open_plain(path), "rb") as file:
+            found = np.load(file)
+            return {name: found[name] for name in found.files} if hasattr(found, "files") else found
     except MemoryError:
         raise
     except Exception as error:  # zipfile, zlib and NumPy have a dozen kinds between them
-        raise ModelFormatError(f"{path}: not an .npz of arrays: {error}") from None
-    for name, array in arrays.items():
-        if not isinstance(array, np.ndarray):
-            raise ModelFormatError(f"{path}: not an .npz of arrays: {name!r} is something else")
-    return arrays
+        raise ModelFormatError(f"{path}: not arrays of NumPy: {error}") from None
+
+
+def _read_safetensors(graph: ParityGraph, folder: Path, path: Path) -> Mapping[str, np.ndarray]:
+    try:
+        from safetensors.numpy import load
+    except ImportError:
+        raise MissingExtraError(f"{path}: reading it needs safetensors: pip install safetensors") from None
+    try:
+        return dict(load(bytes(Source.open(path).data)))
+    except (MemoryError, NumpyVggError):
+        raise
+    except Exception as error:  # its own, which derives from nothing in particular, and KeyError for bfloat16
+        raise ModelFormatError(f"{path}: not tensors that NumPy has: {type(error).__name__}: {error}") from None
 
 
 def _read_pb(graph: ParityGraph, folder: Path, path: Path) -> Mapping[str, np.ndarray]:
     name, array = read_tensor_proto(path)
-    inputs, outputs = [graph.input], [output.name for output in graph.model.outputs]
+    inputs, outputs = graph.inputs, [output.name for output in graph.model.outputs]
     if path.parent.parent != folder:
         layer = path.parent.parent.name
         nodes = [node for node in graph.nodes if layer in (graph.name(node), node.name, node.outputs[0])]
@@ -183,3 +207,7 @@ def _read_pb(graph: ParityGraph, folder: Path, path: Path) -> Mapping[str, np.nd
         names = inputs if match[1] == "input" else outputs
         name = names[int(match[2])] if int(match[2]) < len(names) else ""
     return {name: array} if name else {}
+
+
+#: suffix -> (graph, folder, path) -> tensors by name
+_READERS = {".npz": _read_npz, ".npy": _read_npy, ".pb": _read_pb, ".safetensors": _read_safetensors}

@@ -1,10 +1,12 @@
-"""The operators that parity can judge, and how many roundings a runtime may spend on each.
+"""The operators that parity has bounds for, and how many roundings a runtime may spend on each.
 
 What they compute is the business of `numpyvgg.operators`, whose functions serve four times here. With float64
 inputs they give the exact output. With the absolute values of their inputs they give the magnitude of a sum's bound: of
 a sum of products, `f(|x|, |W|, |b|)` is the sum of all absolute terms. Where a runtime did not expose an input, and it
 may be off by e, `f(|x| + e, |W|, |b|) - f(|x|, |W|, |b|)` is how far that puts the output off; and for operators that
 select or move numbers, `f(e)` is.
+
+Other operators have no bound (`Operation.known`). What they give is held to the spread of our own passes; see `spread`.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import operators
-from ..errors import ArgumentError, UnsupportedModelError
+from ..errors import ArgumentError
 from ..files.onnx import Node, OnnxModel
 
 Inputs = list["np.ndarray | None"]
@@ -34,10 +36,17 @@ class Operation:
         (node, inputs) -> roundings on the longest path; None where the output must be exact.
     moves : bool
         Whether it only moves numbers; such nodes are reported only when they do not.
+    relative : bool
+        Whether the roundings are relative to the output itself: it is a product of positive sums, and no sum of terms
+        that may cancel.
+    known : bool
+        Whether there is a bound.
     """
 
     roundings: Callable[[Node, Inputs], int] | None = None
     moves: bool = False
+    relative: bool = False
+    known: bool = True
 
 
 def _of_conv(node: Node, inputs: Inputs) -> int:
@@ -63,7 +72,9 @@ OPERATIONS = {
     "Gemm": Operation(_of_gemm),
     "MatMul": Operation(lambda node, inputs: _shape(inputs[0])[-1]),
     "Add": Operation(_once),
+    "Sub": Operation(_once),
     "Mul": Operation(_once),
+    "Div": Operation(_once),
     "Sum": Operation(lambda node, inputs: len(inputs)),
     # Epsilon, square root, quotient, difference, product, sum; 2 more where it is folded into one product and sum.
     "BatchNormalization": Operation(lambda node, inputs: 8),
@@ -71,6 +82,10 @@ OPERATIONS = {
     "AveragePool": Operation(lambda node, inputs: math.prod(node.attributes["kernel_shape"]) + 1),
     "GlobalAveragePool": Operation(lambda node, inputs: math.prod(_shape(inputs[0])[2:]) + 1),
     "Softmax": Operation(lambda node, inputs: _shape(inputs[0])[node.attributes.get("axis", -1)]),
+    "LRN": Operation(lambda node, inputs: node.attributes["size"] + 3),  # of its sum
+    "LeakyRelu": Operation(lambda node, inputs: 2, relative=True),  # a slope that float32 has rounded, and the product
+    "PRelu": Operation(_once, relative=True),
+    "Clip": Operation(),
     "Relu": Operation(),
     "MaxPool": Operation(),
     "GlobalMaxPool": Operation(),
@@ -80,6 +95,8 @@ OPERATIONS = {
     "Identity": Operation(moves=True),
     "Pad": Operation(moves=True),
     "Reshape": Operation(moves=True),
+    "Slice": Operation(moves=True),
+    "Split": Operation(moves=True),
     "Squeeze": Operation(moves=True),
     "Transpose": Operation(moves=True),
     "Unsqueeze": Operation(moves=True),
@@ -87,41 +104,34 @@ OPERATIONS = {
 
 
 def operation(model: OnnxModel, node: Node) -> Operation:
-    """How to judge a node.
+    """How to judge a node."""
+    return Operation(known=False) if node.domain else OPERATIONS.get(node.op_type, Operation(known=False))
+
+
+def forward(model: OnnxModel, node: Node, inputs: Inputs, output: int = 0) -> np.ndarray:
+    """One of the node's outputs, in its inputs' dtype.
 
     Raises
     ------
     UnsupportedModelError
-        No bound is known for its operator.
-    """
-    if node.domain or node.op_type not in OPERATIONS or not operators.find(node.op_type, model.opset):
-        raise UnsupportedModelError(
-            f"{model.path}: {node}: parity knows no bound for this operator; it knows {', '.join(OPERATIONS)}"
-        )
-    return OPERATIONS[node.op_type]
-
-
-def forward(model: OnnxModel, node: Node, inputs: Inputs) -> np.ndarray:
-    """The node's first output, in its inputs' dtype.
-
-    Raises
-    ------
+        There is no such operator here.
     ArgumentError
         The inputs' shapes do not go together.
     """
-    function = operators.find(node.op_type, model.opset)
-    assert function is not None
     try:
-        return function(*inputs, **node.attributes)
-    except (LookupError, TypeError, ValueError) as error:
+        made = operators.bind(node, model)(*inputs)
+    except (ArgumentError, LookupError, TypeError, ValueError) as error:
         shapes = ", ".join(str(list(_shape(array))) for array in inputs)
         raise ArgumentError(f"{model.path}: {node} cannot be computed on {shapes}: {error}") from None
+    return made[output] if isinstance(made, tuple) else made
 
 
 def magnitude(model: OnnxModel, node: Node, inputs: Inputs) -> np.ndarray:
     """The sum of the absolute values of all terms that make up the output; inputs are absolute values already."""
     if node.op_type == "BatchNormalization":  # the mean is subtracted
         inputs = [*inputs[:3], -np.asarray(inputs[3]), inputs[4]]
+    elif node.op_type == "Sub":
+        inputs = [inputs[0], -np.asarray(inputs[1])]
     return forward(model, node, inputs)
 
 

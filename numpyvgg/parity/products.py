@@ -24,6 +24,8 @@ class Product:
     bias : ndarray [M], optional
     shape : tuple of int
         Of the places.
+    padded : ndarray [N, C, H, W], optional
+        A convolution's input with its padding, and `kernel` its filters' size.
     """
 
     def __init__(self, node: Node, inputs: Inputs):
@@ -31,8 +33,9 @@ class Product:
         assert x is not None
         assert weight is not None
         self.conv = node.op_type == "Conv"
-        if self.conv:
-            self._windows = _windows(node, x, weight)  # [N, H, W, C, kH, kW]
+        self.kernel, self.padded = weight.shape[2:], _padded(node, x, weight) if self.conv else None
+        if self.padded is not None:
+            self._windows = _windows(node, self.padded, self.kernel)  # [N, H, W, C, kH, kW]
             self.shape, self.weight = self._windows.shape[:3], weight.reshape(len(weight), -1)
         else:
             self._windows = x.T if node.attributes.get("transA", 0) else x
@@ -79,13 +82,17 @@ def as_product(node: Node, inputs: Inputs) -> Product | None:
     return product if fits else None
 
 
-def _windows(node: Node, x: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """What each tap of the filters sees, as a view.  [N, H, W, C, kH, kW]"""
+def _padded(node: Node, x: np.ndarray, weight: np.ndarray) -> np.ndarray:
     kernel, attributes = weight.shape[2:], node.attributes
     strides, dilations = (tuple(attributes.get(key) or (1, 1)) for key in ("strides", "dilations"))
     auto_pad = attributes.get("auto_pad", "NOTSET")
     pads = operators.resolve_pads(x.shape[2:], kernel, strides, attributes.get("pads"), dilations, auto_pad)
-    padded = np.pad(x, ((0, 0), (0, 0), (pads[0], pads[2]), (pads[1], pads[3])))
+    return np.pad(x, ((0, 0), (0, 0), (pads[0], pads[2]), (pads[1], pads[3])))
+
+
+def _windows(node: Node, padded: np.ndarray, kernel: tuple[int, ...]) -> np.ndarray:
+    """What each tap of the filters sees, as a view.  [N, H, W, C, kH, kW]"""
+    strides, dilations = (tuple(node.attributes.get(key) or (1, 1)) for key in ("strides", "dilations"))
     extent = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True))
     views = np.lib.stride_tricks.sliding_window_view(padded, extent, axis=(2, 3))
     views = views[:, :, :: strides[0], :: strides[1], :: dilations[0], :: dilations[1]]

@@ -16,7 +16,7 @@ _HEADER = ["layer", "operator", "roundings", "worst case", "probable", "theirs",
 _ALIGN = "<<>>>>><<"
 _GREEN, _YELLOW, _RED, _RESET = "\033[32m", "\033[33m", "\033[31m", "\033[0m"
 _SEVERITY = (
-    *("not exposed", "exact", "rounding", "Winograd", "end to end"),
+    *("not exposed", "exact", "rounding", "like terms", "fused", "alias", "Winograd", "FFT", "Strassen", "end to end"),
     *("cannot tell", "one channel", "unusual", "worst case", "beyond the spread", "wrong"),
 )
 
@@ -106,9 +106,14 @@ class LayerParity:
         words = {
             "exact": "exact",
             "rounding": "rounding" + (f", {tile} pattern" if self.judgement.tile else ""),
+            "like terms": "rounding, of like terms: as far off as a plain loop",
+            "fused": "rounding, if it did not use what it exposes before this",
+            "alias": "rounding, but this is the ReLU that follows",
             "Winograd": f"not a plain sum's errors, but {tile}'s in float32",
+            "FFT": "not a plain sum's errors, but an FFT's in float32",
+            "Strassen": "not a plain sum's errors, but Strassen's in float32",
             "end to end": f"end to end: {self.judgement.drift:.2g} times float32's own spread, of {limit}",
-            "cannot tell": "CANNOT TELL: the bound is larger than what it judges",
+            "cannot tell": "CANNOT TELL" + ("" if self.judgement.hint else ": the bound is larger than what it judges"),
             "beyond the spread": f"NOT EXPLAINED: {self.judgement.drift:.2g} times float32's own spread, of {limit}",
             "unusual": f"NOT EXPLAINED: within the bound, but {usual}",
             "one channel": f"NOT EXPLAINED: {shift} what rounding explains",
@@ -171,13 +176,14 @@ class Parity:
         return parity_table(self)
 
 
-def parity_table(parity: Parity, colour: bool = False) -> str:
+def parity_table(parity: Parity, colour: bool = False, other: str = "ours") -> str:
     """One line for each layer, and for those that are not explained where they are worst.
 
     ``worst case`` and ``probable`` are the largest |error| / bound given the runtime's own input to the layer;
     ``theirs`` and ``ours`` are drifts from float64 end to end (root mean square, relative).
     """
-    lines = table(_HEADER, [_row(layer) for layer in parity.layers], _ALIGN).split("\n")
+    header = [other if title == "ours" else title for title in _HEADER]
+    lines = table(header, [_row(layer) for layer in parity.layers], _ALIGN).split("\n")
     if colour:
         lines[2:] = [f"{_colour(layer)}{line}{_RESET}" for line, layer in zip(lines[2:], parity.layers, strict=True)]
     return "\n".join([*lines, "", _summary(parity), *(_where(layer) for layer in parity.failures)])

@@ -40,7 +40,10 @@ import numpy as np
 from .bounds import Bound, largest_factor, sum_bound
 
 #: Tile size m -> the points at which polynomials are evaluated; infinity is the last one everywhere.
-POINTS = {2: (0, 1, -1), 4: (0, 1, -1, 2, -2), 6: (0, 1, -1, 2, -2, 0.5, -0.5)}
+_ALL_POINTS = (0, 1, -1, 2, -2, 0.5, -0.5, 4, -4)
+POINTS = {m: _ALL_POINTS[: m + 1] for m in range(2, 9)}
+#: The tiles that libraries use. Others are believed only where the errors repeat as often as their tiles.
+USUAL_TILES = (2, 4, 6)
 #: Tile sizes whose pattern is strong enough to be named: the transforms of F(2 x 2, 3 x 3) hold only 0, 1 and 1/2.
 NAMED = (4, 6)
 #: How many times `usual_error` a kernel of other points, another order or scaling may be off. A choice: two bits.
@@ -82,10 +85,13 @@ def _convolve(d: np.ndarray, weight: np.ndarray, matrices: tuple[np.ndarray, np.
 
 def usual_error(x: np.ndarray, weight: np.ndarray, pads: list[int], m: int) -> float:
     """The root mean square of error / T that the kernel makes in float32, on some tiles and filters drawn at random."""
-    rng, a, channels = np.random.default_rng(0), m + 2, x.shape[1]
+    rng = np.random.default_rng(0)
     tiles = _tiles(x, pads, m).transpose(0, 2, 3, 1, 4, 5)  # [N, rows, columns, C, a, a]
-    drawn = [rng.integers(0, size, _SAMPLED_TILES) for size in tiles.shape[:3]]
-    d, weight = tiles[tuple(drawn)].reshape(-1, channels, a, a), rng.permutation(weight)[:_SAMPLED_FILTERS]
+    filled = np.argwhere(_tiles(np.abs(x).max(axis=1, keepdims=True), pads, m).max(axis=(1, 4, 5)) > 0)
+    if not len(filled):
+        return 0.0
+    d = tiles[tuple(filled[rng.integers(0, len(filled), _SAMPLED_TILES)].T)]  # [tiles, C, a, a]
+    weight = rng.permutation(weight)[:_SAMPLED_FILTERS]
     at, g, bt = transforms(m)
     low = (at.astype(np.float32), g.astype(np.float32), bt.astype(np.float32))
     single = _convolve(d.astype(np.float32), weight.astype(np.float32), low)
@@ -107,7 +113,8 @@ def excuse(error: np.ndarray, x: np.ndarray, weight: np.ndarray, bias: np.ndarra
         As for `bound`.
     """
     with np.errstate(over="ignore", invalid="ignore"):  # numbers near the largest excuse nothing
-        return next((m for m in POINTS if _is_usual(m, error, x, weight, bias, pads)), 0)
+        tiles = [m for m in POINTS if m in USUAL_TILES or repeats(error, m)]
+        return next((m for m in tiles if _is_usual(m, error, x, weight, bias, pads)), 0)
 
 
 def _is_usual(
@@ -170,6 +177,26 @@ def tile_size(error: np.ndarray, magnitude: np.ndarray) -> int | None:
     likeness = {m: _likeness(power, m) for m in NAMED}
     best = max(likeness, key=lambda m: likeness[m])
     return best if likeness[best] > 0.8 else None
+
+
+def repeats(error: np.ndarray, m: int) -> bool:
+    """Whether errors are large and small at the same places of tiles m pixels a side, in one half of them as in both.
+
+    Parameters
+    ----------
+    error : ndarray [N, M, H, W]
+    """
+    power = np.square(error).mean(axis=(0, 1))  # [H, W]
+    rows, columns = (size // m for size in power.shape)
+    if min(rows, columns) < 2:
+        return False
+    with np.errstate(divide="ignore"):
+        of_tiles = np.log(power[: rows * m, : columns * m].reshape(rows, m, columns, m).transpose(0, 2, 1, 3))
+    half = np.indices((rows, columns)).sum(axis=0) % 2 == 0  # as on a chessboard
+    first, second = (of_tiles[side].mean(axis=0).ravel() for side in (half, ~half))
+    if not np.isfinite([first, second]).all() or min(np.ptp(first), np.ptp(second)) < np.log(4):
+        return False
+    return bool(np.corrcoef(first, second)[0, 1] > 0.8)
 
 
 def _likeness(power: np.ndarray, m: int) -> float:
