@@ -10,12 +10,17 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
+import onnxruntime
 import pytest
+from caffe_writer import Writer, opencv_layers, opencv_net
 from conftest import PORTRAIT
+from make_standin import Layout
+from make_standin import write_standin as write_layout
 
 import numpyvgg
 from numpyvgg import cli
-from numpyvgg.files import cache
+from numpyvgg.files import cache, source
 from numpyvgg.vgg.standin import write_standin
 
 ROOT = Path(__file__).parents[1]
@@ -84,6 +89,88 @@ def test_a_user_whom_the_system_does_not_know_gets_answers():
     done = run("unshare", "--user", "--map-user=54321", sys.executable, "-c", code, PYTHONPATH=str(ROOT))
     assert "Traceback" not in done.stderr
     assert done.stdout.endswith("0 0\n")
+
+
+class RefusingMap(mmap.mmap):
+    """What the file system of a browser says to mmap."""
+
+    def __new__(cls, *args, **kwargs):
+        raise OSError(19, "No such device")
+
+
+@pytest.fixture
+def ranges(monkeypatch) -> list[int]:
+    """Files are read by ranges; the sizes of what has been read so far."""
+    sizes, read = [], os.pread
+
+    def pread(descriptor: int, size: int, offset: int) -> bytes:
+        sizes.append(size)
+        return read(descriptor, size, offset)
+
+    monkeypatch.setattr(os, "pread", pread)
+    monkeypatch.setattr(mmap, "mmap", RefusingMap)
+    monkeypatch.setattr(source, "_READ_WHOLE", 0)
+    return sizes
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        Layout(),
+        Layout(storage="raw", alignment=1),
+        Layout(storage="external", opset=17, initializers_as_inputs=False),
+    ],
+    ids=["float_data", "raw", "external"],
+)
+@pytest.mark.parametrize("conv", ["im2col", "winograd"])
+def test_a_large_file_that_cannot_be_mapped_is_read_by_ranges(tmp_path, ranges, layout, conv):
+    path = write_layout(tmp_path / "net.onnx", layout, width=1 / 8)
+    x = np.random.default_rng(0).integers(0, 256, (1, 3, 224, 224)).astype(np.float32)
+    (expected,) = onnxruntime.InferenceSession(path).run(None, {"input": x})
+    net = numpyvgg.VGG16.from_onnx(path, conv=conv, memory="small")
+    there = sum(file.stat().st_size for file in tmp_path.iterdir())
+    assert sum(ranges) < there / 2  # the structure, and the convolutions, which are rearranged
+    for _ in range(2):
+        np.testing.assert_allclose(net(x), expected, rtol=0, atol=1e-5 * expected.max())
+    session = numpyvgg.InferenceSession(path)
+    np.testing.assert_allclose(session.run(None, {"input": x})[0], expected, rtol=0, atol=1e-5 * expected.max())
+
+
+def test_a_large_file_of_caffes_is_read_by_ranges_too(tmp_path, ranges):
+    writer = Writer(size=(3, 32, 32))
+    blob = writer.pool(writer.conv("data", "conv", 16, 3, pad=1), "pool", 2, 2)
+    writer.softmax(writer.fc(blob, "fc", 101, gain=0.2))
+    path = writer.write(tmp_path)
+    x = np.random.default_rng(0).uniform(-1, 1, (1, 3, 32, 32)).astype(np.float32)
+    session = numpyvgg.InferenceSession(path)
+    assert ranges
+    expected = opencv_layers(opencv_net(writer), x)["prob"]
+    np.testing.assert_allclose(session.run(None, {"data": x})[0], expected, rtol=0, atol=1e-5 * expected.max())
+
+
+def test_a_small_network_answers_from_ranges(monkeypatch, ranges):
+    answer = str(numpyvgg.predict(PORTRAIT, ["small"]))
+    assert ranges
+    monkeypatch.undo()
+    assert answer == str(numpyvgg.predict(PORTRAIT, ["small"]))
+
+
+def test_a_file_that_becomes_shorter_while_it_is_read_is_said(tmp_path, ranges):
+    path = write_layout(tmp_path / "net.onnx", Layout())
+    model = numpyvgg.read_onnx(path)
+    os.truncate(path, 1000)
+    with pytest.raises(numpyvgg.ModelFormatError, match=r"net\.onnx: byte \d+: the file has become shorter"):
+        model.initializers["fc8-101_W"]
+
+
+def test_a_file_that_cannot_be_read_any_more_is_said(tmp_path, ranges, monkeypatch):
+    def gone(*args):
+        raise OSError(5, "Input/output error")
+
+    model = numpyvgg.read_onnx(write_layout(tmp_path / "net.onnx", Layout()))
+    monkeypatch.setattr(os, "pread", gone)
+    with pytest.raises(numpyvgg.ModelFormatError, match=r"net\.onnx: byte \d+: Input/output error"):
+        model.initializers["fc8-101_W"]
 
 
 @pytest.mark.parametrize(

@@ -321,7 +321,7 @@ def _read_attribute(message: Message, files: ExternalFiles | None) -> Any:
     if kind == 2:
         return message.integer(3)
     if kind == 3:
-        return _text_or_bytes(message.source.data[slice(*(message.span(4) or (0, 0)))].tobytes())
+        return _text_or_bytes(bytes(message.source.data[slice(*(message.span(4) or (0, 0)))]))
     if kind == 4:
         return read_tensor(message.message(5, "t"), files).array()
     if kind == 5:

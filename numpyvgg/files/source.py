@@ -12,6 +12,8 @@ import errno
 import mmap
 import os
 import stat
+import weakref
+from typing import overload
 
 import numpy as np
 
@@ -19,6 +21,8 @@ from ..errors import MissingModelError, ModelFormatError
 
 _FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_NOCTTY", "O_BINARY"))
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+#: Bytes of a file that cannot be mapped beyond which it is read by ranges
+_READ_WHOLE = 32 << 20
 _KINDS = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
@@ -84,6 +88,62 @@ def read_pipe(path: str | os.PathLike[str]) -> bytes | None:
         return None if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else file.read()
 
 
+class FileBytes:
+    """The bytes of an open file that cannot be mapped, as a read-only sequence: a slice is read when it is asked for.
+
+    In a browser that is a file of the user's disk, of which the tab need not hold a copy.
+
+    Parameters
+    ----------
+    name : str
+        What errors call it.
+    descriptor : int
+        It may be closed afterwards.
+    """
+
+    _BLOCK = 1 << 14
+
+    def __init__(self, name: str, descriptor: int):
+        self._name, self._size = name, os.fstat(descriptor).st_size
+        self._descriptor = os.dup(descriptor)
+        self._block: tuple[int, bytes] = 0, b""  # where the last single byte was read, and what is around it
+        weakref.finalize(self, os.close, self._descriptor)
+
+    def __len__(self) -> int:
+        return self._size
+
+    @overload
+    def __getitem__(self, place: int) -> int: ...
+    @overload
+    def __getitem__(self, place: slice) -> bytes: ...
+    def __getitem__(self, place: int | slice) -> int | bytes:
+        if isinstance(place, slice):
+            start, stop, _ = place.indices(self._size)
+            return self._read(start, max(stop - start, 0))
+        place += self._size if place < 0 else 0
+        if not 0 <= place < self._size:
+            raise IndexError(place)
+        start, block = self._block
+        if not start <= place < start + len(block):
+            start = place - place % self._BLOCK
+            block = self._read(start, min(self._BLOCK, self._size - start))
+            self._block = start, block
+        return block[place - start]
+
+    def _read(self, start: int, size: int) -> bytes:
+        pieces = []
+        while size:
+            try:
+                piece = os.pread(self._descriptor, size, start)  # one call reads 2 GB at most
+            except OSError as error:
+                raise ModelFormatError(f"{self._name}: byte {start}: {error.strerror}") from None
+            if not piece:
+                raise ModelFormatError(f"{self._name}: byte {start}: the file has become shorter since it was opened")
+            pieces.append(piece)
+            start, size = start + len(piece), size - len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
 class Source:
     """Bytes and the name that errors give them.
 
@@ -91,7 +151,7 @@ class Source:
     ----------
     name : str
         The file's path as the user wrote it, or a description such as ``<bytes>``.
-    data : bytes-like
+    data : bytes-like, or FileBytes
         The bytes; a memory map stays a memory map.
 
     Attributes
@@ -100,9 +160,9 @@ class Source:
         How much memory the structure read from it takes so far, in bytes; see `wire.LARGEST_STRUCTURE`.
     """
 
-    def __init__(self, name: str, data: bytes | mmap.mmap):
+    def __init__(self, name: str, data: bytes | mmap.mmap | FileBytes):
         self.name = name
-        self.data = memoryview(data).toreadonly()
+        self.data = data if isinstance(data, FileBytes) else memoryview(data).toreadonly()
         self.charged = 0
         self._map = data if isinstance(data, mmap.mmap) else None
 
@@ -131,20 +191,29 @@ class Source:
 
     @classmethod
     def map(cls, name: str, descriptor: int) -> Source:
-        """Map an open file; see `open`. Where the system cannot map it, it is read."""
-        if os.fstat(descriptor).st_size == 0:
+        """Map an open file; see `open`. Where the system cannot map it, it is read, and a large one by ranges."""
+        size = os.fstat(descriptor).st_size
+        if size == 0:
             raise ModelFormatError(f"{name}: byte 0: the file is empty")
         try:
             return cls(name, mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ))
         except (OSError, ValueError):  # some file systems of networks, containers and browsers
+            if size > _READ_WHOLE and hasattr(os, "pread"):
+                return cls(name, FileBytes(name, descriptor))
             with os.fdopen(os.dup(descriptor), "rb") as file:
                 return cls(name, file.read())
 
     def __len__(self) -> int:
         return len(self.data)
 
+    def is_aligned(self, start: int, alignment: int) -> bool:
+        """Whether what begins at `start` can be computed on where it lies; what is read by ranges lies nowhere."""
+        if isinstance(self.data, FileBytes):
+            return False
+        return np.frombuffer(self.data, np.uint8).ctypes.data % alignment == -start % alignment
+
     def view(self, start: int, end: int) -> np.ndarray:
-        """The bytes from `start` to `end` as a read-only uint8 array on the source's own memory."""
+        """The bytes from `start` to `end` as a read-only uint8 array on the source's own memory, where it has one."""
         return np.frombuffer(self.data[start:end], np.uint8)
 
     def copy(self, start: int, end: int) -> np.ndarray:

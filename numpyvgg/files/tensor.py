@@ -118,8 +118,7 @@ class StoredTensor:
     @property
     def aligned(self) -> bool:
         """Whether NumPy can compute on the file's own bytes without copying them first."""
-        raw = self.raw
-        return raw is not None and raw.ctypes.data % self.file_dtype.alignment == 0
+        return self.span is not None and self.source.is_aligned(self.span[0], self.file_dtype.alignment)
 
     @property
     def _plain(self) -> bool:

@@ -280,7 +280,7 @@ class Message:
     def single(self, number: int, default: float = 0.0) -> float:
         """The value of a float field."""
         runs = self._of(number, FIXED32)
-        return struct.unpack_from("<f", self.source.data, runs[-1].start)[0] if runs else default
+        return struct.unpack("<f", self.source.data[runs[-1].start : runs[-1].end])[0] if runs else default
 
     def span(self, number: int) -> tuple[int, int] | None:
         """Start and end of the bytes of a string, bytes or message field; None where it is absent."""
@@ -407,15 +407,20 @@ class Message:
 
     def fixed_count(self, number: int, size: int) -> int:
         """How many numbers of 4 or 8 bytes a repeated field holds."""
-        return sum(len(piece) for piece in self.fixed_pieces(number, size))
+        return sum((end - start) // (head + size) for start, end, head in self._fixed(number, size))
 
     def fixed_pieces(self, number: int, size: int) -> Iterator[np.ndarray]:
         """The numbers of a repeated float (`size` 4) or double (8) field, as in the file: uint8 [count, size] each."""
+        for start, end, head in self._fixed(number, size):
+            yield self.source.view(start, end).reshape(-1, head + size)[:, head:]
+
+    def _fixed(self, number: int, size: int) -> Iterator[tuple[int, int, int]]:
+        """Where they lie, and the bytes of the key before each."""
         for start, end, keyed in self._numbers(number, FIXED32 if size == 4 else FIXED64):
             head = self._varint(start, end)[1] - start if keyed else 0
             if (end - start) % (head + size):
                 self.fail(f"field {number} holds {end - start} bytes, no multiple of {size}", start)
-            yield self.source.view(start, end).reshape(-1, head + size)[:, head:]
+            yield start, end, head
 
     def fixed_span(self, number: int, size: int) -> tuple[int, int] | None:
         """Where those numbers lie, if that is in one piece."""

@@ -188,7 +188,7 @@ def _read_safetensors(graph: ParityGraph, folder: Path, path: Path) -> Mapping[s
     except ImportError:
         raise MissingExtraError(f"{path}: reading it needs safetensors: pip install safetensors") from None
     try:
-        return dict(load(bytes(Source.open(path).data)))
+        return dict(load(bytes(Source.open(path).data[:])))
     except (MemoryError, NumpyVggError):
         raise
     except Exception as error:  # its own, which derives from nothing in particular, and KeyError for bfloat16

@@ -56,7 +56,7 @@ def with_all_outputs(model: OnnxModel, x: np.ndarray) -> bytes:
         for node, name, value in graph.forward(x, np.float32)
         if name not in already and value.dtype.kind == "f" and not operation(model, node).moves
     )
-    pieces = onnx_pieces(model)[1] if isinstance(model, CaffeModel) else [Source.open(model.path).data]
+    pieces = onnx_pieces(model)[1] if isinstance(model, CaffeModel) else [Source.open(model.path).data[:]]
     return b"".join([*pieces, bytes_field(7, outputs)])  # joined from the map: one copy, not two
 
 

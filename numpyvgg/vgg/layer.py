@@ -26,12 +26,14 @@ class FileWeight:
     ----------
     shape : tuple of int
     dtype : np.dtype
+    bias : callable
+        Gives the bias [M] that goes with it.
     """
 
-    def __init__(self, rows: RowReader, array: Callable[[], np.ndarray]):
+    def __init__(self, rows: RowReader, array: Callable[[], np.ndarray], bias: Callable[[], np.ndarray]):
         self.shape, self.dtype = rows.shape, rows.dtype
         self.read, self.give_back = rows.read, rows.give_back
-        self.array = array
+        self.array, self.bias = array, bias
 
 
 @dataclass(frozen=True)
@@ -130,8 +132,7 @@ def prepare(layers: list[Layer], ops: Operations) -> tuple[list[Layer], list[Any
                 layer.stored.give_back()  # most operations have rearranged the weight, and need the file no more
         elif layer.kind == "fc":
             assert layer.load is not None
-            weight, bias = layer.load()
-            weights = ops.prepare_linear(weight if layer.stored is None else layer.stored, bias)
+            weights = ops.prepare_linear(*((layer.stored, layer.stored.bias()) if layer.stored else layer.load()))
         named.append(replace(layer, method=getattr(weights, "method", "textbook")) if layer.load else layer)
         prepared.append(weights)
     return named, prepared

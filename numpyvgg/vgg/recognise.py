@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import NoReturn
 
 import numpy as np
@@ -140,7 +141,7 @@ class _Recogniser:
         self.shape = (weight[0], *self.shape[1:])
         bias_node, index = (node, 2) if len(node.inputs) > 2 else self._added_bias(node, weight[0])
         load, last = self._loader(node, weight, bias_node, index), bias_node
-        in_file = self._in_file(node, weight, load)
+        in_file = self._in_file(node, weight, load, bias_node, index)
         if batch_norm := self._next_is("BatchNormalization"):
             last = self._take(title, "BatchNormalization")
             load = self._folded(load, last, weight[0])
@@ -198,7 +199,8 @@ class _Recogniser:
             index = 0 if self.graph.is_fixed(bias_node.inputs[0]) else 1
         self._check_bias(bias_node, index, outputs)
         load = self._loader(node, (outputs, features), bias_node, index, self._rearrangement(transposed))
-        in_file = None if self._rearrangement(transposed) else self._in_file(node, (outputs, features), load)
+        in_file = self._in_file(node, (outputs, features), load, bias_node, index)
+        in_file = None if self._rearrangement(transposed) else in_file
         self.flat = kind != "Conv"
         self.shape = (outputs,) if self.flat else (outputs, 1, 1)
         self._add(title, node, last=bias_node, weight_shape=(outputs, features), load=load, stored=in_file)
@@ -336,23 +338,31 @@ class _Recogniser:
     def _loader(
         self, node: Node, shape: tuple[int, ...], bias_node: Node, index: int, rearrange: Rearrangement | None = None
     ) -> Callable[..., Weights]:
-        """Gives the weight in `shape` and the bias [M] when called; a bias that is left out is 0."""
-        has_bias = index < len(bias_node.inputs) and bias_node.inputs[index] != ""
+        """Gives the weight in `shape` and the bias [M] when called."""
 
         def load(aligned: bool = False) -> Weights:
             stored = None if aligned else self.graph.stored(node.inputs[1])
             weight = self._constant(node, 1) if stored is None else stored.view()
             weight = (rearrange(weight) if rearrange else weight).reshape(shape)
-            bias = self._constant(bias_node, index).reshape(-1) if has_bias else np.zeros(shape[0], weight.dtype)
-            return weight, bias
+            return weight, self._bias(bias_node, index, shape[0], weight.dtype)
 
         return load
 
-    def _in_file(self, node: Node, shape: tuple[int, ...], load: Callable[..., Weights]) -> FileWeight | None:
+    def _bias(self, node: Node, index: int, count: int, dtype: np.dtype) -> np.ndarray:
+        """The bias [M]; one that is left out is 0."""
+        is_there = index < len(node.inputs) and node.inputs[index] != ""
+        return self._constant(node, index).reshape(-1) if is_there else np.zeros(count, dtype)
+
+    def _in_file(
+        self, node: Node, shape: tuple[int, ...], load: Callable[..., Weights], bias_node: Node, index: int
+    ) -> FileWeight | None:
         """The weight as a matrix in the file; None where its numbers have to be decoded."""
         stored = self.graph.stored(node.inputs[1])
         rows = stored.row_reader((shape[0], math.prod(shape[1:]))) if stored else None
-        return FileWeight(rows, lambda: load(aligned=True)[0]) if rows else None
+        if rows is None:
+            return None
+        bias = partial(self._bias, bias_node, index, shape[0], rows.dtype)
+        return FileWeight(rows, lambda: load(aligned=True)[0], bias)
 
     def _folded(self, load: Callable[..., Weights], node: Node, channels: int) -> Callable[..., Weights]:
         """The weights of a convolution with the batch normalisation that follows it."""

@@ -145,7 +145,7 @@ def _read_definition(source: Source) -> Net:
         refuse(source, wanted)
         raise ModelFormatError(f"{source.name}: this is binary, not {wanted}, which is a text")
     try:
-        return read_net(parse_text(bytes(source.data).decode("utf-8", "replace"), source.name))
+        return read_net(parse_text(bytes(source.data[:]).decode("utf-8", "replace"), source.name))
     except ModelFormatError:
         refuse(source, wanted, a_text=True)
         raise
