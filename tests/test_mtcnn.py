@@ -50,6 +50,13 @@ def test_every_tensor_is_that_of_onnx_runtime(name: str, size: tuple[int, int]) 
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * np.abs(theirs).max(), err_msg=tensor)
 
 
+@pytest.fixture(params=[True, False], ids=["BLAS", "no BLAS"])
+def products(request, monkeypatch) -> None:
+    """Where NumPy's products are a tuned BLAS's, and where they are not."""
+    monkeypatch.setattr("numpyvgg.photo.faces.networks.blas_is_tuned", lambda: request.param)
+
+
+@pytest.mark.usefixtures("products")
 @pytest.mark.parametrize("size", [(12, 12), (13, 12), (12, 15), (61, 86), (62, 87), (47, 46), (140, 90)], ids=str)
 def test_pnet_in_strips_is_the_network_in_its_file(size: tuple[int, int]) -> None:
     x = np.random.default_rng(2).uniform(-1, 1, (3, *size)).astype(np.float32)
@@ -61,6 +68,7 @@ def test_pnet_in_strips_is_the_network_in_its_file(size: tuple[int, int]) -> Non
     np.testing.assert_allclose(moves, offsets[0], rtol=0, atol=1e-5 * np.abs(offsets).max())
 
 
+@pytest.mark.usefixtures("products")
 @pytest.mark.parametrize("name", ["rnet", "onet"])
 @pytest.mark.parametrize("count", [0, 1, 5, 70])
 def test_windows_in_blocks_are_the_network_in_its_file(name: str, count: int) -> None:

@@ -27,6 +27,8 @@ Pixels = NDArray[np.uint8]
 
 #: Weights of the triangle filter are whole multiples of 2^-22
 _WEIGHT_BITS = 22
+#: Pixels that are turned together
+_TOGETHER = 1 << 13
 
 
 def resized(image: Image.Image | Pixels, size: tuple[int, int], reducing_gap: float | None = None) -> Pixels:
@@ -147,23 +149,31 @@ def _sums(values: NDArray[np.integer], step: int) -> tuple[NDArray[np.uint32], N
 
 
 def _turned(pixels: Pixels, size: tuple[int, int], matrix: tuple[float, ...]) -> Pixels:
-    """`transformed`, row by row, so that what it works with stays small."""
+    """`transformed`, some rows at a time, so that what it works with stays small."""
     height, width = pixels.shape[:2]
+    values = pixels.reshape(-1, 3).astype(np.float64)
     result = np.zeros((size[1], size[0], 3), np.uint8)
+    band = max(1, _TOGETHER // size[0])
     x = np.arange(size[0]) + 0.5
-    for row in range(size[1]):
-        y = row + 0.5
+    for first in range(0, size[1], band):
+        y = np.arange(first, min(first + band, size[1]))[:, None] + 0.5
         columns = matrix[0] * x + matrix[1] * y + matrix[2]
         rows = matrix[3] * x + matrix[4] * y + matrix[5]
         inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
         columns, rows = columns[inside] - 0.5, rows[inside] - 0.5  # places between the pixels' centres
-        left, top = np.floor(columns).astype(int), np.floor(rows).astype(int)
+        left, top = np.floor(columns), np.floor(rows)
+        beside = [_within(left + step, width) for step in (-1, 0, 1, 2)]
+        above = [_within(top + step, height) * width for step in (-1, 0, 1, 2)]
         across, down = (columns - left)[:, None], (rows - top)[:, None]
-        beside = [np.clip(left + step, 0, width - 1) for step in (-1, 0, 1, 2)]
-        above = [np.clip(top + step, 0, height - 1) for step in (-1, 0, 1, 2)]
-        lines = [_cubic([pixels[line, place].astype(float) for place in beside], across) for line in above]
-        result[row, inside] = np.clip(_cubic(lines, down), 0, 255).astype(np.uint8)
+        lines = [_cubic([values.take(line + place, axis=0) for place in beside], across) for line in above]
+        turned = np.minimum(np.maximum(_cubic(lines, down), 0), 255)
+        result[first : first + band][inside] = turned.astype(np.uint8)
     return result
+
+
+def _within(places: NDArray[np.float64], side: int) -> NDArray[np.intp]:
+    """Places along an axis as whole numbers, those beyond its ends at the end."""
+    return np.minimum(np.maximum(places, 0), side - 1).astype(np.intp)
 
 
 def _cubic(values: list[NDArray[np.float64]], part: NDArray[np.float64]) -> NDArray[np.float64]:

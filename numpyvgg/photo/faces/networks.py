@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...files.onnx import read_onnx
-from ...kernels.threads import Workers
+from ...kernels.threads import Workers, blas_is_tuned
 
 Array = NDArray[np.float32]
 
@@ -42,7 +42,7 @@ class Layer:
 
     def __call__(self, x: Array) -> Array:
         columns, size = _columns(x, self._kernel or x.shape[1])
-        y = self._weight @ columns
+        y = _product(self._weight, columns)
         y += self._bias
         return self._prelu(y).reshape(len(y), *size, x.shape[3])
 
@@ -64,6 +64,11 @@ def _columns(x: Array, kernel: int) -> tuple[Array, tuple[int, int]]:
         for right in range(kernel):
             columns[:, down, right] = x[:, down : down + h, right : right + w]
     return columns.reshape(channels * kernel**2, h * w * count), (h, w)
+
+
+def _product(weight: Array, columns: Array) -> Array:
+    """weight @ columns; where no tuned BLAS computes it, NumPy's `einsum` takes half the time."""
+    return weight @ columns if blas_is_tuned() else np.einsum("mk,kn->mn", weight, columns)
 
 
 def pool(x: Array, kernel: int) -> Array:
@@ -136,7 +141,7 @@ class PNet:
         """All layers on some rows: [3, 2 h + 10, W] -> [2 + 4, h, w]."""
         first, second, third = self._layers
         y = third(second(pool(first(x[..., None]), 2)))  # [32, h, w, 1]
-        return (self._weight @ y.reshape(len(y), -1) + self._bias).reshape(-1, *y.shape[1:3])
+        return (_product(self._weight, y.reshape(len(y), -1)) + self._bias).reshape(-1, *y.shape[1:3])
 
 
 class WindowNet:
@@ -182,4 +187,4 @@ class WindowNet:
         for layer, kernel in self._layers:
             x = layer(x)
             x = pool(x, kernel) if kernel else x
-        return self._weight @ x.reshape(len(x), -1) + self._bias
+        return _product(self._weight, x.reshape(len(x), -1)) + self._bias
