@@ -1,63 +1,42 @@
 #!/usr/bin/env bash
-# Run the package where ONNX Runtime cannot be installed: s390x (big-endian, emulated) and i386 (32 bits), on Debian's
-# own Python and NumPy, and compare with what ONNX Runtime answers here. Needs root, Debian, debootstrap and qemu-user.
+# Run the package where ONNX Runtime cannot be installed, on Debian's own Python and NumPy (which has no tuned BLAS):
+# big-endian (s390x), 32 bits (i386, armhf), other processors (arm64, ppc64el), all emulated, and amd64 as it is. The
+# answers are judged here, each by the bound that numpyvgg.parity derives; see tools/other_machines.py.
+# Needs root, Debian, debootstrap and qemu-user-static.
 #
-#     tools/check_other_machines.sh FOLDER      # about 1 GB goes there, and is used again the next time
+#     tools/check_other_machines.sh FOLDER [MACHINE...]      # 0.3 GB a machine go there, and are used again next time
+#     FULL_SIZE=net.onnx tools/check_other_machines.sh FOLDER amd64 arm64      # a network of full size too
 set -euo pipefail
 work=$(realpath -m "$1")
+shift
 project=$(realpath "$(dirname "$0")/..")
-packages=python3,python3-numpy,python3-pil,python3-platformdirs,python3-tqdm,python3-threadpoolctl
-mkdir -p "$work/networks"
+packages=python3,python3-numpy,python3-pil,python3-platformdirs,python3-tqdm
+mkdir -p "$work"
 
-# ONNX Runtime's answers to small networks, in three of the layouts that occur.
-PYTHONPATH="$project:$project/tools" python3 - "$work/networks" <<'PYTHON'
-import sys
-from pathlib import Path
-import numpy as np, onnxruntime
-from make_standin import Layout, write_standin
-folder = Path(sys.argv[1])
-x = np.random.default_rng(0).integers(0, 256, (1, 3, 224, 224)).astype(np.float32)
-np.save(folder / "x.npy", x)
-modern = {"opset": 17, "initializers_as_inputs": False}
-for name, layout in {
-    "float_data": Layout(),
-    "raw_unaligned": Layout(storage="raw", alignment=1),
-    "external": Layout(storage="external", **modern),
-}.items():
-    path = write_standin(folder / f"{name}.onnx", layout)
-    np.save(folder / f"{name}.npy", onnxruntime.InferenceSession(str(path)).run(None, {"input": x})[0])
-PYTHON
+PYTHONPATH="$project:$project/tools" python3 "$project/tools/other_machines.py" prepare "$work/networks" \
+    ${FULL_SIZE:+--full-size "$FULL_SIZE"}
 
-cat > "$work/networks/check.py" <<'PYTHON'
-import platform, struct, sys
-from pathlib import Path
-import numpy as np
-import numpyvgg
-print(f"{platform.machine()}, {sys.byteorder}-endian, {8 * struct.calcsize('P')} bits, NumPy {np.__version__}")
-folder = Path(__file__).parent
-x = np.load(folder / "x.npy")
-for network in sorted(folder.glob("*.onnx")):
-    expected = np.load(network.with_suffix(".npy"))
-    session = numpyvgg.InferenceSession(str(network))
-    for name, answer in {
-        "VGG16": numpyvgg.VGG16.from_onnx(network)(x),
-        "InferenceSession": session.run(None, {"input": x})[0],
-    }.items():
-        difference = abs(answer - expected).max()
-        print(f"  {network.stem}, {name}: largest difference from ONNX Runtime {difference:.1e}")
-        assert difference <= 5e-6
-PYTHON
-
-for machine in s390x i386; do
+[ $# -gt 0 ] || set -- amd64 arm64 armhf i386 ppc64el s390x
+for machine; do
     root=$work/$machine
     if [ ! -e "$root/usr/bin/python3" ]; then
-        debootstrap --foreign --variant=minbase --arch=$machine --include=$packages bookworm "$root" > "$work/$machine.log"
+        debootstrap --foreign --variant=minbase --arch="$machine" --include=$packages bookworm "$root" \
+            > "$work/$machine.log"
         # The second stage would have to run on the machine itself; unpacking is enough to run Python.
         for package in "$root"/var/cache/apt/archives/*.deb; do dpkg -x "$package" "$root"; done
     fi
-    libraries=$root/usr/lib/$machine-linux-gnu
-    interpreter=qemu-$machine
-    path=$libraries/blas:$libraries/lapack:$libraries:$root/lib/$machine-linux-gnu
-    "$interpreter" -L "$root" -E LD_LIBRARY_PATH="$path" -E PYTHONPATH="$project" \
-        "$root/usr/bin/python3" "$work/networks/check.py"
+    libraries=$(dirname "$(ls "$root"/usr/lib/*/libm.so.6)")
+    # The loader is started by name: in the system that it belongs to, it would be found at an absolute path.
+    run=("$libraries"/ld*.so.? --library-path "$libraries/blas:$libraries/lapack:$libraries:${libraries/\/usr/}")
+    case $machine in
+        amd64) ;;
+        arm64) run=(qemu-aarch64-static "${run[@]}") ;;
+        armhf) run=(qemu-arm-static "${run[@]}") ;;
+        ppc64el) run=(qemu-ppc64le-static "${run[@]}") ;;
+        *) run=("qemu-$machine-static" "${run[@]}") ;;
+    esac
+    PYTHONPATH=$project "${run[@]}" "$root/usr/bin/python3" "$project/tools/other_machines.py" \
+        answer "$work/networks" "$machine"
 done
+
+PYTHONPATH="$project" python3 "$project/tools/other_machines.py" judge "$work/networks" "$@"
