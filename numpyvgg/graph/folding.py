@@ -38,14 +38,15 @@ def factor_and_offset(graph: Graph, node: Node) -> tuple[np.ndarray, np.ndarray]
     return normalization(scale, B, mean, var, node.attributes.get("epsilon", 1e-5))
 
 
-def by_channel(operand: np.ndarray, channels: int) -> np.ndarray | None:
+def by_channel(operand: np.ndarray, channels: int, axes: int = 2) -> np.ndarray | None:
     """What an image [N, C, H, W] is multiplied by, or has added, as float64 [C] or [1].
 
-    None where it is not one number for each channel, nor one for all.
+    None where it is not one number for each channel, nor one for all. A signal has 1 of the `axes` behind the channels,
+    a volume 3.
     """
-    if operand.ndim > 4:
+    if operand.ndim > 2 + axes:
         return None
-    if operand.size != 1 and (operand.ndim < 3 or operand.shape[-3] != channels or operand.size != channels):
+    if operand.size != 1 and (operand.ndim <= axes or operand.shape[-1 - axes] != channels or operand.size != channels):
         return None
     return operand.reshape(-1).astype(np.float64)
 

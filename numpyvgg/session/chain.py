@@ -83,10 +83,10 @@ class Chain:
         while self.graph.model.opset >= 7:
             found: list[tuple[Any, Any]] = []
             if self.follow("BatchNormalization", partial(self._accept_normalization, found, channels)) or self.follow(
-                "Mul", partial(self._accept_operand, found, channels, lambda value: (value, 0.0))
+                "Mul", partial(self._accept_operand, found, weight.shape, lambda value: (value, 0.0))
             ):
                 pass
-            elif not self.follow("Add", partial(self._accept_operand, found, channels, lambda value: (1.0, value))):
+            elif not self.follow("Add", partial(self._accept_operand, found, weight.shape, lambda value: (1.0, value))):
                 break
             (by, plus) = found[0]
             factor, offset = factor * by, offset * by + plus
@@ -102,10 +102,14 @@ class Chain:
         return True
 
     def _accept_operand(
-        self, found: list[tuple[Any, Any]], channels: int, meaning: Callable[[Any], tuple[Any, Any]], node: Node
+        self,
+        found: list[tuple[Any, Any]],
+        weight: tuple[int, ...],
+        meaning: Callable[[Any], tuple[Any, Any]],
+        node: Node,
     ) -> bool:
         operand = self._other(node)
-        value = None if operand is None else by_channel(operand, channels)
+        value = None if operand is None else by_channel(operand, weight[0], axes=len(weight) - 2)
         if value is None:
             return False
         found.append(meaning(value))

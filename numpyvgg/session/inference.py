@@ -145,6 +145,14 @@ class InferenceSession:
         """What the model says of itself; exporters put labels and sizes into its `custom_metadata_map`."""
         return self._model.metadata
 
+    def textbook_convolutions(self) -> list[str]:
+        """Names of the convolutions that run by the definition, slowly; ONNX Runtime has no such method.
+
+        All others run by the kernels. A node without a name is named by its output. The kernels prepare a weight once,
+        so it has to be fixed: one that the graph computes from its inputs is not, nor one that is overridden.
+        """
+        return self._planner.textbook_convolutions(self._steps_for([v.name for v in self._model.outputs], frozenset()))
+
     def get_provider_options(self) -> dict[str, dict[str, str]]:
         """The CPU has none."""
         return {PROVIDER: {}}

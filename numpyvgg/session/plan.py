@@ -14,7 +14,7 @@ Three things happen to the graph on the way; none of them changes a requested va
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
@@ -28,6 +28,7 @@ from ..graph.graph import Graph
 from ..graph.inference import does_nothing, warn_of_training
 from ..kernels import finishing
 from ..layers import Textbook
+from .axes import along_one_axis, along_three_axes
 from .chain import Chain, single
 from .checking import check_graph
 from .steps import (
@@ -37,10 +38,8 @@ from .steps import (
     MaxPool,
     Pixelwise,
     add_relu,
-    along_one_axis,
     checked,
     in_single,
-    of_rows,
 )
 
 
@@ -144,6 +143,11 @@ class Planner:
         self._note_last_uses(steps, wanted)
         return steps
 
+    def textbook_convolutions(self, steps: Sequence[Step]) -> list[str]:
+        """The names of those nodes among the steps' that convolve by the definition; without one, their outputs'."""
+        alone = [step.nodes for step in steps if isinstance(step.run, operators.Operator) or not self._kernels]
+        return [node.name or node.outputs[0] for nodes in alone for node in nodes if node.op_type == "Conv"]
+
     def _alone(self, graph: Graph, node: Node) -> Step:
         """A step of one node."""
         if node.op_type in PIXELWISE and self._kernels:
@@ -208,17 +212,14 @@ class Planner:
         """How a convolution is run; an addend's name is appended to the step's `inputs`."""
         node = chain.nodes[0]
         bias = chain.constant(node.inputs[2]) if len(node.inputs) > 2 else None
-        if weight.ndim not in (3, 4) or (bias is None and any(node.inputs[2:])):
+        if weight.ndim not in (3, 4, 5) or (bias is None and any(node.inputs[2:])):
             return None
-        if weight.ndim == 3:
-            prepared = self._prepared.setdefault((id(node), 1), {})
-            activation = chain.activation()
-            lifted = Convolution(
-                self._operations(weight.dtype), weight[:, :, None], bias, of_rows(node), activation, None, prepared
-            )
-            return partial(along_one_axis, lifted)
         weight, bias = chain.fold(weight, bias)
-        folded = len(chain.nodes)
+        prepared = self._prepared.setdefault((id(node), len(chain.nodes)), {})
+        operations = self._operations(weight.dtype)
+        if weight.ndim != 4:
+            make = along_one_axis if weight.ndim == 3 else along_three_axes
+            return make(operations, weight, bias, node.attributes, chain.activation(), prepared)
         addend = chain.addend(pending)
         add = None
         if addend is not None:
@@ -227,13 +228,13 @@ class Planner:
         activation = chain.activation()
         pool = chain.follow("MaxPool", _is_halving) if activation is finishing.relu and add is None else None
         return Convolution(
-            self._operations(weight.dtype),
+            operations,
             weight,
             bias,
             node.attributes,
             activation,
             self._functions[id(pool)] if pool else None,
-            self._prepared.setdefault((id(node), folded), {}),
+            prepared,
             add,
         )
 

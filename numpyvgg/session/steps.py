@@ -36,23 +36,6 @@ def add_relu(add: Callable[..., np.ndarray], *inputs: np.ndarray) -> np.ndarray:
     return np.maximum(y, y.dtype.type(0), out=y)
 
 
-def of_rows(node: Node) -> dict[str, Any]:
-    """The attributes of a convolution along one axis for an image of one row."""
-    lifted = dict(node.attributes)
-    for name in ("kernel_shape", "strides", "dilations"):
-        if node.attributes.get(name):
-            lifted[name] = [1, *node.attributes[name]]
-    if node.attributes.get("pads"):
-        begin, end = node.attributes["pads"]
-        lifted["pads"] = [0, begin, 0, end]
-    return lifted
-
-
-def along_one_axis(convolution: Convolution, x: np.ndarray) -> np.ndarray:
-    """A signal is an image of one row."""
-    return np.asarray(convolution(x[:, :, None]))[:, :, 0]
-
-
 @dataclass
 class Convolution:
     """A convolution with a fixed weight, and perhaps a sum, an activation and the pooling after it."""
