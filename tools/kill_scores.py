@@ -71,17 +71,7 @@ class Cluster:
             return
         self.stop()
         scheduler = ["scheduler", "--host", "127.0.0.1", "--port", self.port, "--no-dashboard"]
-        workers = [
-            "worker",
-            self.address,
-            "--nworkers",
-            "2",
-            "--nthreads",
-            "1",
-            "--no-dashboard",
-            "--death-timeout",
-            "30",
-        ]
+        workers = f"worker {self.address} --nworkers 2 --nthreads 1 --no-dashboard --death-timeout 30".split()
         self.processes = [
             subprocess.Popen(
                 [sys.executable, "-m", "dask", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -172,6 +162,7 @@ def main() -> int:
                 differing += any((output / name).read_bytes() != (reference / name).read_bytes() for name in FILES)
                 shutil.rmtree(output)
                 runs += 1
+                print(f"run {runs}: {kills} of {args.kills} kills, {differing} differ", file=sys.stderr, flush=True)
         finally:
             cluster.stop()
     print(
