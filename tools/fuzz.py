@@ -24,6 +24,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import operator
 import os
 import pickle
 import random
@@ -613,10 +614,25 @@ class Judge:
             model = onnx.load_from_string(data)
             if any(node.op_type == "Dropout" for node in model.graph.node):
                 return "differs: Dropout in training is random"
+            if any(map(leaves_gaps, model.graph.node)):
+                return "differs: SAME, and strides beyond the window: ONNX Runtime begins inside the image"
             third = ReferenceEvaluator(model).run(None, feeds)
         except Exception:
             return "differs"
         return "differs: ONNX's reference says what this package says" if all(map(agree, ours, third)) else "differs"
+
+
+def leaves_gaps(node: Any) -> bool:
+    """Whether windows that `auto_pad` places leave pixels between them.
+
+    The specification's sum of pads is then below zero. TensorFlow, where SAME comes from, and this package take 0 and
+    begin at the first pixel; ONNX Runtime begins inside the image for averages and convolutions (by two rules), and
+    refuses MaxPool.
+    """
+    at = {attribute.name: attribute for attribute in node.attribute}
+    if not {"auto_pad", "strides", "kernel_shape"} <= set(at) or not at["auto_pad"].s.startswith(b"SAME"):
+        return False
+    return any(map(operator.gt, at["strides"].ints, at["kernel_shape"].ints))
 
 
 def feed(value: Any) -> np.ndarray:

@@ -60,8 +60,9 @@ class Graph:
         given = {value.name for value in self.model.inputs} | set(self.model.initializers)
         producers: dict[str, Node] = {}
         for node in self.model.nodes:
-            if node.op_type == "Constant" and not node.domain and len(node.outputs) != 1:
-                raise ModelFormatError(f"{self.model.path}: {node} has {len(node.outputs)} outputs, and gives one")
+            if node.op_type == "Constant" and not node.domain and (len(node.outputs) != 1 or node.inputs):
+                has = f"{len(node.inputs)} inputs and {len(node.outputs)} outputs"
+                raise ModelFormatError(f"{self.model.path}: {node} has {has}; a constant has no input and one output")
             for name in filter(None, node.outputs):
                 if name in producers or name in given:
                     raise ModelFormatError(f"{self.model.path}: {node} computes {name!r}, which exists already")
@@ -154,7 +155,8 @@ class Graph:
             if node.op_type == "Constant":
                 self._values[node.outputs[0]] = constant_value(node)
                 return
-            outputs = operators.bind(node, self.model, self._max_bytes)(*self._inputs(node))
+            with np.errstate(all="ignore"):  # infinities and NaN are values
+                outputs = operators.bind(node, self.model, self._max_bytes)(*self._inputs(node))
         except (NumpyVggError, ArithmeticError, LookupError, TypeError, ValueError) as error:
             raise ModelFormatError(f"{self.model.path}: {node} cannot be computed: {error}") from None
         for name, value in zip(node.outputs, outputs if isinstance(outputs, tuple) else (outputs,), strict=False):

@@ -80,7 +80,7 @@ def Selu_1(
 
 def Celu_12(X: np.ndarray, *, alpha: float = 1.0) -> np.ndarray:
     a = X.dtype.type(alpha)
-    return np.where(X < 0, a * np.expm1(X / a), X)
+    return np.maximum(X, 0) + np.minimum(a * np.expm1(X / a), 0)  # as it is defined: alpha of 0 makes NaN above 0
 
 
 def Softplus_1(X: np.ndarray) -> np.ndarray:

@@ -88,8 +88,9 @@ def normalization(
     scale: np.ndarray, B: np.ndarray, mean: np.ndarray, var: np.ndarray, epsilon: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Batch normalisation as ``factor * x + offset``, one of each for a channel, in float64."""
-    factor = scale.astype(np.float64) / np.sqrt(var.astype(np.float64) + epsilon)
-    return factor, B - mean * factor
+    with np.errstate(all="ignore"):  # a variance below zero makes NaN, as in ONNX Runtime
+        factor = scale.astype(np.float64) / np.sqrt(var.astype(np.float64) + epsilon)
+        return factor, B - mean * factor
 
 
 def InstanceNormalization_1(

@@ -154,7 +154,7 @@ def Resize_11(
 ) -> np.ndarray:
     crop = coordinate_transformation_mode == "tf_crop_and_resize"
     scales, sizes = (None if array is None or not array.size else array for array in (scales, sizes))
-    Y = X if mode == "nearest" or X.dtype == np.float64 else X.astype(np.float32)
+    Y = X if mode == "nearest" or X.dtype == np.float64 else _real(X).astype(np.float32)
     beyond: list[Any] = []
     for axis, target in enumerate(targets(X.shape, scales, sizes, roi, axes, keep_aspect_ratio_policy, crop)):
         if target == Target(X.shape[axis], 1.0) or 0 in Y.shape:
@@ -172,6 +172,13 @@ def Resize_11(
     for mask in beyond:
         Y = np.where(mask, np.asarray(extrapolation_value, Y.dtype), Y)
     return _rounded(Y, X.dtype)
+
+
+def _real(X: np.ndarray) -> np.ndarray:
+    """X, of which weighted sums can be made: real numbers, and no texts."""
+    if X.dtype.kind not in "fiub":
+        raise ArgumentError(f"pixels of type {X.dtype} have no weighted sum")
+    return X
 
 
 def _weighted(X: np.ndarray, axis: int, places: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -211,7 +218,7 @@ def GridSample_16(
     padding_mode: str = "zeros",
 ) -> np.ndarray:
     mode = {"bilinear": "linear", "bicubic": "cubic"}.get(mode, mode)
-    spatial = X.shape[2:]
+    spatial = _real(X).shape[2:]
     places = []
     for size, coordinate in zip(spatial, np.moveaxis(grid, -1, 0)[::-1], strict=True):  # a grid has x first
         x = (coordinate + 1) / 2 * (size - 1) if align_corners else ((coordinate + 1) * size - 1) / 2

@@ -16,6 +16,5 @@ def PRelu(X: Shape, slope: Shape) -> Shape:
 
 
 def Along(input: Shape, *, axis: int = -1, **attributes: Any) -> Shape:
-    if input or axis != 1:  # one number, and the default of old
-        axis_of(axis, len(input))
+    axis_of(axis, len(input))
     return input
