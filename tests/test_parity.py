@@ -67,10 +67,10 @@ def chain(tmp_path, nodes, tensors, input_shape, name="net.onnx", opset=17):
     return str(path)
 
 
-def conv_net(tmp_path, weight, bias=None, pads=(1, 1, 1, 1), size=(56, 56)):
+def conv_net(tmp_path, weight, bias=None, pads=(1, 1, 1, 1), size=(56, 56), name="net.onnx"):
     tensors = {"w": weight} if bias is None else {"w": weight, "b": bias}
     node = helper.make_node("Conv", ["x", *tensors], ["y"], name="conv", kernel_shape=weight.shape[2:], pads=pads)
-    return chain(tmp_path, [node], tensors, [1, weight.shape[1], *size])
+    return chain(tmp_path, [node], tensors, [1, weight.shape[1], *size], name)
 
 
 def onnxruntime_on(path, x):

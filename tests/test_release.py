@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from conftest import PORTRAIT
+from test_parity import conv_case, conv_net
 
 import numpyvgg
 import numpyvgg.session
@@ -173,7 +174,10 @@ def keys(value: object, path: str = "") -> set[str]:
 
 
 def test_the_page_has_every_key_of_json(tmp_path, capsys):
-    network = str(tmp_path / "net.onnx")
+    network, small = (
+        str(tmp_path / "net.onnx"),
+        conv_net(tmp_path, conv_case(3, 4, 8)[1], name="small.onnx", size=(8, 8)),
+    )
     write_standin(Path(network), width=1 / 32)
 
     def printed(*words: str) -> set[str]:
@@ -190,6 +194,7 @@ def test_the_page_has_every_key_of_json(tmp_path, capsys):
     assert printed("inspect", network) == set(table["inspect --json"])
     assert printed("models") == set(table["models --json"])
     assert printed("parity", network, "--against", "onnxruntime") == set(table["parity --json"])
+    assert printed("parity", small, "--self-test") == set(table["parity --self-test --json"])
 
 
 def test_the_page_has_every_key_and_column_of_scores(tmp_path):

@@ -16,6 +16,7 @@ from ..parity.golden import read_golden, write_golden
 from ..parity.precision import PRECISIONS
 from ..parity.result import Parity, parity_records, parity_table
 from ..parity.runtimes import RUNTIMES, open_runtime
+from ..parity.selftest import self_test, self_test_records, self_test_table
 from ..photo.images import SIZE, load_image, to_tensor
 from ..zoo import open_model
 from .output import check_folder, json_text
@@ -33,6 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "two runtimes; exit code 1 if not explained, 3 if one cannot tell",
     )
     what.add_argument("--write", metavar="DIR", help="write every layer's input and output as golden tensors")
+    what.add_argument(
+        "--self-test",
+        action="store_true",
+        help="make known faults in each layer and say which of them would be seen; exit code 1 if the judge is wrong",
+    )
     parser.add_argument(
         "--precision", choices=PRECISIONS, default="float32", help="what the runtime computes in (%(default)s)"
     )
@@ -45,6 +51,8 @@ def run(args: argparse.Namespace) -> int:
         check_folder("--write", args.write)
         print(printable(str(write_golden(model, _inputs(model, args.images), args.write))))
         return 0
+    if args.self_test:
+        return _self_test(model, args)
     parities = _compare(model, args)
     if args.json:
         records = [parity_records(parity) for parity in parities]
@@ -56,6 +64,14 @@ def run(args: argparse.Namespace) -> int:
         print("\n\n".join(tables))
     verdicts = {parity.verdict for parity in parities}
     return 1 if "not explained" in verdicts else 3 if "cannot tell" in verdicts else 0
+
+
+def _self_test(model: OnnxModel, args: argparse.Namespace) -> int:
+    if args.precision != "float32":
+        raise ArgumentError(f"--self-test makes faults of float32: --precision {args.precision} does not go with it")
+    tried = [each for image in _inputs(model, args.images) for each in self_test(model, image[None])]
+    print(json_text(self_test_records(tried), indent=2) if args.json else self_test_table(tried))
+    return int(any(each.wrong for each in tried))
 
 
 def _compare(model: OnnxModel, args: argparse.Namespace) -> list[Parity]:
