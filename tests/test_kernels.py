@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import os
 import re
@@ -148,15 +147,40 @@ def test_winograd_is_the_convolution_within_a_bound_of_its_own(n, channels, filt
 
 
 @pytest.mark.parametrize("direct", [False, True])
-def test_winograds_products_may_be_cut_into_small_ones_or_not(direct, monkeypatch):
-    """Which of the two is taken depends on the processor; each must be right on every one."""
+@pytest.mark.parametrize(("box", "terms"), [(1, 128), (3000, 16), (winograd.BOX, 24)])
+def test_winograds_products_may_be_cut_and_tiles_taken_in_boxes(direct, box, terms, monkeypatch):
+    """Which products are taken depends on the processor, and boxes on the image; all must be right, on any threads."""
     monkeypatch.setattr(winograd, "small_products_are_direct", lambda: direct)
+    monkeypatch.setattr(winograd, "BOX", box)
+    monkeypatch.setattr(winograd, "SUM", terms)
     x, weight, bias = random_layer(2, 2, 48, 96, 30, 33)
     window = {"pads": (1, 1, 1, 1)}
     wanted = conv2d(x.astype(np.float64), weight.astype(np.float64), bias.astype(np.float64), **window)
-    ops = Kernels("winograd", threads=2)
-    y = ops.conv2d(x, ops.prepare_conv(weight, bias, **window))
-    assert abs(y - wanted).max() <= 64 * bound(x, weight, **window).max()
+    answers = []
+    for threads in (1, 2, 5):
+        ops = Kernels("winograd", threads=threads)
+        y = ops.conv2d(x, ops.prepare_conv(weight, bias, **window))
+        assert abs(y - wanted).max() <= 64 * bound(x, weight, **window).max()
+        answers.append(y.tobytes())
+    assert len(set(answers)) == 1
+
+
+def test_sums_in_parts_round_less_than_sums_term_by_term(monkeypatch):
+    x, weight, _ = random_layer(4, 1, 512, 32, 24, 24)
+    window = {"pads": (1, 1, 1, 1)}
+    wanted = conv2d(x.astype(np.float64), weight.astype(np.float64), None, **window)
+    errors = []
+    for terms in (512, 64):
+        monkeypatch.setattr(winograd, "SUM", terms)
+        ops = Kernels("winograd")
+        y = ops.conv2d(x, ops.prepare_conv(weight, None, **window))
+        errors.append(np.sqrt(np.square(y - wanted).mean()))
+    assert errors[1] < errors[0]
+
+
+@pytest.mark.parametrize(("channels", "parts"), [(16, 1), (128, 1), (192, 2), (256, 2), (257, 1), (300, 3), (512, 4)])
+def test_sums_are_cut_into_parts_of_one_length(channels, parts):
+    assert winograd.parts_of_sum(channels) == parts
 
 
 def test_winograds_matrices_are_an_identity_in_exact_arithmetic():
@@ -176,92 +200,6 @@ def test_winograds_matrices_are_those_of_an_inverted_vandermonde_matrix(points, 
     np.testing.assert_array_equal(a_t, their_a_t)
     ours, theirs = (rows[:, :, None] * columns[:, None] for rows, columns in ((g, b_t), (their_g, their_b_t)))
     np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
-
-
-class InTurn:
-    """Two workers of whom the test says when each works."""
-
-    threads = 2
-
-    def __init__(self, run):
-        self.run = run
-
-
-class Watched(np.ndarray):
-    """A bias that tells when it is read: once for each panel of filters."""
-
-    def __getitem__(self, filters):
-        self.reads.append(threading.get_ident())
-        self.on_read(len(self.reads))
-        return np.asarray(self)[filters]
-
-
-def watched_layer(on_read):
-    """A layer of one strip and four panels."""
-    x, weight, bias = random_layer(8, 1, 16, 256, 16, 16)
-    conv = Kernels("winograd", threads=1).prepare_conv(weight, bias, pads=(1, 1, 1, 1))
-    wanted = winograd.convolve(x, conv, True, False, Workers(1), Scratch())
-    watched = bias.view(Watched)
-    watched.reads, watched.on_read = [], on_read
-    return x, dataclasses.replace(conv, bias=watched), wanted
-
-
-def test_a_thread_without_a_strip_helps_with_anothers_panels():
-    tasks = []
-
-    def on_read(number):
-        if number == 1:  # the first thread is at its first panel: let the second do all it can
-            helper = threading.Thread(target=tasks[0], args=(1,))
-            helper.start()
-            helper.join()
-
-    def run(task, count):
-        assert count == 2
-        tasks.append(task)
-        task(0)
-
-    x, conv, wanted = watched_layer(on_read)
-    got = winograd.convolve(x, conv, True, False, InTurn(run), Scratch())
-    assert got.tobytes() == wanted.tobytes()
-    first, *others = conv.bias.reads
-    assert len(others) == 3  # each panel once
-    assert first not in others
-
-
-def test_a_thread_is_not_called_to_help_with_the_last_panel_alone():
-    tasks = []
-
-    def on_read(number):
-        if number == 3:
-            helper = threading.Thread(target=tasks[0], args=(1,))
-            helper.start()
-            helper.join()
-
-    def run(task, count):
-        tasks.append(task)
-        task(0)
-
-    x, conv, wanted = watched_layer(on_read)
-    assert winograd.convolve(x, conv, True, False, InTurn(run), Scratch()).tobytes() == wanted.tobytes()
-    assert len(conv.bias.reads) == 4
-    assert len(set(conv.bias.reads)) == 1
-
-
-def test_when_a_thread_fails_the_others_stop():
-    def on_read(number):
-        if number == 1:
-            raise KeyboardInterrupt
-
-    def run(task, count):
-        with pytest.raises(KeyboardInterrupt):
-            task(0)
-        task(1)  # finds nothing left to do
-        raise KeyboardInterrupt
-
-    x, conv, _ = watched_layer(on_read)
-    with pytest.raises(KeyboardInterrupt):
-        winograd.convolve(x, conv, True, False, InTurn(run), Scratch())
-    assert len(conv.bias.reads) == 1
 
 
 def test_winograds_points_need_no_rounding_and_amplify_that_of_the_sums_less_than_half_as_much_as_the_usual_ones():
@@ -703,7 +641,6 @@ def test_each_ticket_goes_to_one_thread():
     for thread in threads:
         thread.join()
     assert sorted(number for mine in taken for number in mine) == list(range(2000))
-    assert tickets.left == 0
 
     some = Tickets(3)
     assert next(some) == 0

@@ -177,10 +177,10 @@ class Scratch(threading.local):
     def array(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """An uninitialised array; the next one of that name, in the same thread, takes its place."""
         count = math.prod(shape) * dtype.itemsize
-        memory = self._memory.get(name)
-        if memory is None or memory.size < count:
-            self._memory[name] = memory = np.empty(count, np.uint8)
-        return memory[:count].view(dtype).reshape(shape)
+        if name not in self._memory or self._memory[name].size < count:
+            self._memory.pop(name, None)  # before the larger one is made, which may take its place
+            self._memory[name] = np.empty(count, np.uint8)
+        return self._memory[name][:count].view(dtype).reshape(shape)
 
     def spaced(self, name: str, count: int, length: int, dtype: np.dtype) -> np.ndarray:
         """The same, as rows with a cache line between them: a power of two apart, all would fall on the same lines."""
@@ -208,11 +208,6 @@ class Tickets:
         """Hand out no more."""
         with self._lock:
             self._next = self._count
-
-    @property
-    def left(self) -> int:
-        """How many nobody has taken yet."""
-        return self._count - self._next
 
 
 class Workers:

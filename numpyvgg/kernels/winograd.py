@@ -20,31 +20,38 @@ makes errors 2.25 times smaller. `G` takes the divisions, in float64, once per n
 the pixels: six rows of the image, all columns and channels side by side, are one matrix ``[6, (4 * tiles + 2) * C]``.
 The columns of a tile are a matrix ``[6, C]`` in what that gave. With A^T it is the same the other way round.
 
-**In the cache.** Tiles are taken in strips; filters in panels, 64 wide, of which one after the other meets the strip.
-Where BLAS computes small products (m * n * k below a million) without first rearranging its operands, as OpenBLAS does
-with AVX-512, they are cut so that each is small. A strip is as long as makes a panel's products take about a
-millisecond. Shorter ones would lie deeper in the cache, but too short to amortise re-acquiring the GIL after each step.
+**Three steps.** Threads share the tiles of a box, which is as many as a few megabytes hold, transformed and multiplied.
+A row of tiles after the other is transformed, then one of the 36 places after the other is multiplied, then a row of
+tiles after the other is finished: transformed back, pooled, and written to its place. A product is thus as large as
+the layer lets it be, which counts: BLAS rearranges both operands first, and each number is then used as often as there
+are filters, or tiles. (OpenBLAS with AVX-512 computes small products, m * n * k below a million, straight from
+their operands. There the filters lie in panels, 64 wide, and products are cut so that each is small.) Rows are finished
+beside those that are transformed for the next box.
 
-Threads take strip after strip; in the end those that find none left transform another's tiles once more and share its
-panels. The bias comes after the pooling: it changes no order, and there are fewer numbers to add it to.
+**Shorter sums.** Each addition rounds what has been added up so far, so the error of a sum grows with its length, and
+its size only with the root of that. Sums over channels are taken in parts of at most 128 terms, each a product of its
+own; A^T, which adds up anyway, adds the parts. A layer of 256 or 512 channels then errs a quarter less.
+
+The bias comes after the pooling: it changes no order, and there are fewer numbers to add it to.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from ..layers import output_size
 from .images import Image, clear_border, new_image, padded, whole_tiles
-from .threads import Scratch, Tickets, Workers, small_products_are_direct
+from .threads import Scratch, Workers, one_blas_thread, small_products_are_direct
 
 POINTS = (0, 5 / 8, -5 / 8, 3 / 2, -3 / 2)  # and infinity
-PANEL = 64  # filters in a panel
+PANEL = 64  # filters in a panel, where there are several
 SMALL = 10**6  # m * n * k of a product that OpenBLAS computes straight from its operands
-STRIP = 49 * 512  # tiles times channels of a strip: VGG's conv4_2 is one
+SUM = 128  # channels in a part of a sum, at most
+BOX = 49 * 2048  # tiles times (channels and filters) of a box: one image's in VGG's block 3, two in block 4
 
 
 def transforms(points: Sequence[float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -72,7 +79,10 @@ A_T, G, B_T = transforms(POINTS)
 
 @dataclass(frozen=True)
 class WinogradConv:
-    """Transformed filters in panels ``[M / panel, 36, C, panel]``, and the transforms in the same dtype."""
+    """Transformed filters ``[36, parts, M / panel, C / parts, panel]``, and the transforms in the same dtype.
+
+    The places are in the order of w, then h, so that A^T finds those of a column, and the parts of each, side by side.
+    """
 
     weight: np.ndarray
     bias: np.ndarray | None
@@ -84,7 +94,7 @@ class WinogradConv:
     @property
     def channels(self) -> int:
         """Of the input."""
-        return self.weight.shape[2]
+        return self.weight.shape[1] * self.weight.shape[3]
 
 
 def serves(weight: np.ndarray, strides: Sequence[int], dilations: Sequence[int], group: int) -> bool:
@@ -95,8 +105,16 @@ def serves(weight: np.ndarray, strides: Sequence[int], dilations: Sequence[int],
 
 
 def panel_width(filters: int) -> int:
-    """The largest width that shares out the filters evenly; one panel where only narrow ones do."""
+    """All filters; where small products are direct the largest width that shares them out evenly, if it is not tiny."""
+    if not small_products_are_direct():
+        return filters
     return max((width for width in range(16, PANEL + 1) if filters % width == 0), default=filters)
+
+
+def parts_of_sum(channels: int) -> int:
+    """The fewest that are no longer than `SUM` and of one length; one where that would take more than twice as many."""
+    fewest = -(-channels // SUM)
+    return next((parts for parts in range(fewest, 2 * fewest) if channels % parts == 0), 1)
 
 
 def prepare(
@@ -104,23 +122,26 @@ def prepare(
 ) -> WinogradConv:
     """Transform the filters ``[M, C, 3, 3]``, in float64."""
     filters, channels = weight.shape[:2]
-    width = panel_width(filters)
-    panels = np.empty((filters // width, 36, channels, width), dtype)
-    transform = np.kron(G, G)  # [36, 9]
+    width, parts = panel_width(filters), parts_of_sum(channels)
+    panels = np.empty((36, parts, filters // width, channels // parts, width), dtype)
+    transform = np.kron(G, G).reshape(6, 6, 9).swapaxes(0, 1).reshape(36, 9)
+    step = min(width, PANEL)
 
-    def one_panel(number: int) -> None:
-        part = weight[number * width : (number + 1) * width].reshape(width, channels, 9)
-        taps = part.transpose(2, 1, 0).astype(np.float64).reshape(9, -1)
-        panels[number] = (transform @ taps).reshape(36, channels, width)
+    def some_filters(number: int) -> None:
+        part = weight[number * step : (number + 1) * step]
+        panel, first = divmod(number * step, width)
+        taps = part.reshape(len(part), channels, 9).transpose(2, 1, 0).astype(np.float64).reshape(9, -1)
+        transformed = (transform @ taps).reshape(36, parts, channels // parts, len(part))
+        panels[:, :, panel, :, first : first + len(part)] = transformed
 
-    workers.run(one_panel, len(panels))
+    workers.run(some_filters, -(-filters // step))
     return WinogradConv(panels, bias, pads, B_T.astype(dtype), A_T.astype(dtype))
 
 
 def convolve(x: np.ndarray, conv: WinogradConv, relu: bool, pool: bool, workers: Workers, scratch: Scratch) -> Image:
     """Convolution, bias, and where asked for ReLU and 2x2 max pooling: ``[N, C, H, W] -> [N, M, outH, outW]``."""
     n, channels, height, width = x.shape
-    panels, _, _, panel = conv.weight.shape
+    _, _, panels, _, panel = conv.weight.shape
     dtype = conv.weight.dtype
     top, left, bottom, right = conv.pads
     out_h, out_w = output_size(height, 3, 1, top, bottom), output_size(width, 3, 1, left, right)
@@ -128,109 +149,104 @@ def convolve(x: np.ndarray, conv: WinogradConv, relu: bool, pool: bool, workers:
     bands = _bands(padded(x, conv.pads, 4 * tiles_h + 2, 4 * tiles_w + 2, dtype), tiles_h)
     y = new_image(n, panels * panel, out_h // 2 if pool else out_h, out_w // 2 if pool else out_w, dtype)
     target = whole_tiles(y, tiles_h, tiles_w, 2 if pool else 4)  # [N, tilesH, side, tilesW, side, M]
-    boxes = _boxes(n, tiles_h, tiles_w, max(1, STRIP // channels))
-    unclaimed = Tickets(len(boxes))
-    panels_of = [Tickets(panels) for _ in boxes]
-
-    def compute(number: int) -> None:
-        images, rows = boxes[number]
-        pixels = bands[images, rows]
-        strip = _Strip(conv, (*pixels.shape[:2], tiles_w), relu, pool, scratch)
-        strip.transform(pixels)
-        for one in panels_of[number]:
-            strip.multiply(one, target[images, rows])
-
-    def work(_: int) -> None:
-        try:
-            for number in unclaimed:
-                compute(number)
-            for number in range(len(boxes)):
-                if panels_of[number].left > 1:  # enough to pay for transforming the tiles once more
-                    compute(number)
-        except BaseException:
-            for tickets in (unclaimed, *panels_of):  # what the others do is in vain
-                tickets.close()
-            raise
-
-    workers.run(work, workers.threads)
+    to_finish: list[Task] = []
+    with one_blas_thread:
+        for box in _boxes(n, tiles_h, tiles_w, max(1, BOX // (channels + panels * panel))):
+            tiles = _Tiles(conv, bands[box], target[box], relu, pool, scratch)
+            _run(workers, to_finish + tiles.to_transform())
+            _run(workers, tiles.to_multiply())
+            to_finish = tiles.to_finish()
+        _run(workers, to_finish)
     clear_border(y)
     return y
 
 
-class _Strip:
-    """The arrays that a grid of tiles ``(images, rows, tilesW)`` passes through, in scratch memory that the next takes.
+Task = Callable[[], None]
 
-    Their last axis is as long as all tiles' channels, or filters, side by side.
+
+def _run(workers: Workers, tasks: Sequence[Task]) -> None:
+    workers.run(lambda number: tasks[number](), len(tasks))
+
+
+class _Tiles:
+    """The tiles of a box on their way through the three steps, in memory that the next box takes.
+
+    Each step is a list of tasks that do not depend on each other.
+
+    Parameters
+    ----------
+    bands : ndarray [images, rows, 6, columns * C]
+        The pixels that each row of tiles sees.
+    target : ndarray [images, rows, side, tilesW, side, M]
+        Where the outputs go.
     """
 
-    def __init__(self, conv: WinogradConv, grid: tuple[int, ...], relu: bool, pool: bool, scratch: Scratch) -> None:
-        self.conv, self.relu = conv, relu
-        _, _, channels, panel = conv.weight.shape
-        tiles = math.prod(grid)
-        pieces = -(-tiles * channels * panel // SMALL) if small_products_are_direct() else 1
+    def __init__(
+        self, conv: WinogradConv, bands: np.ndarray, target: np.ndarray, relu: bool, pool: bool, scratch: Scratch
+    ) -> None:
+        self._conv, self._relu, self._pool, self._scratch = conv, relu, pool, scratch
+        self._bands, self._target = ([of[row] for row in np.ndindex(of.shape[:2])] for of in (bands, target))
+        _, parts, panels, part, panel = conv.weight.shape
+        channels = conv.channels
+        rows, self._tiles_w, dtype = len(self._bands), target.shape[3], conv.weight.dtype
+        tiles = rows * self._tiles_w
+        pieces = -(-tiles * part * panel // SMALL) if small_products_are_direct() else 1
         piece = -(-tiles // pieces)  # tiles in each of the products; the last may have room to spare
-        self._before_products(grid, pieces, piece, scratch)
-        self._after_products(grid, pieces, piece, pool, scratch)
-
-    def _before_products(self, grid: tuple[int, ...], pieces: int, piece: int, scratch: Scratch) -> None:
-        """Where `transform` reads and writes."""
-        images, rows, tiles_w = grid
-        channels, dtype = self.conv.channels, self.conv.weight.dtype
-        of_band, of_tiles = (4 * tiles_w + 2) * channels, math.prod(grid) * channels
-        strides = (of_band, rows * 6 * of_band, 6 * of_band, 4 * channels, channels, 1)
-        self.along_h = scratch.array("halfway", (images, rows, 6, of_band), dtype)  # transformed along H
-        self.columns = np.ndarray(
-            (6, images, rows, tiles_w, 6, channels),
-            dtype,
-            self.along_h,
-            strides=[of * dtype.itemsize for of in strides],
-        )
         transformed = scratch.spaced("transformed", 36, pieces * piece * channels, dtype)
-        transformed[:, of_tiles:] = 0
-        tiled = transformed[:, :of_tiles].reshape(6, 6, *grid, channels)
-        self.transformed = tiled.transpose(0, 2, 3, 4, 1, 5)
-        self.operand = transformed.reshape(36, pieces, piece, channels)
+        transformed[:, tiles * channels :] = 0
+        products = scratch.spaced("products", 36 * parts, panels * pieces * piece * panel, dtype)
+        self._operand = transformed.reshape(36, 1, pieces, piece, parts, part).transpose(0, 4, 1, 2, 3, 5)
+        self._results = products.reshape(36, parts, panels, pieces, piece, panel)
+        self._by_row = transformed[:, : tiles * channels].reshape(6, 6, rows, self._tiles_w, channels)
+        of_tile = products.reshape(6, 6 * parts, panels, pieces * piece, panel)[:, :, :, :tiles]
+        self._to_back = of_tile.reshape(6, 6 * parts, panels, rows, self._tiles_w * panel)
 
-    def _after_products(self, grid: tuple[int, ...], pieces: int, piece: int, pool: bool, scratch: Scratch) -> None:
-        """Where `multiply` reads and writes; by then `along_h` is no longer needed, and `halfway` takes its memory."""
-        panel, dtype = self.conv.weight.shape[3], self.conv.weight.dtype
-        of_tiles = math.prod(grid) * panel
-        products = scratch.spaced("products", 36, pieces * piece * panel, dtype)
-        self.products = products.reshape(36, pieces, piece, panel)
-        self.by_column = products[:, :of_tiles].reshape(6, 6, of_tiles).swapaxes(0, 1)
-        self.halfway = scratch.spaced("halfway", 24, of_tiles, dtype).reshape(4, 6, of_tiles)
-        self.outputs = scratch.spaced("outputs", 16, of_tiles, dtype).reshape(4, 4, of_tiles)
-        self.final = self.outputs.reshape(4, 4, *grid, panel)
-        self.to_pool: list[tuple[np.ndarray, np.ndarray]] = []
-        if pool:
-            self.to_pool = [(self.final[0::2], self.final[1::2]), (self.final[0::2, 0::2], self.final[0::2, 1::2])]
-            self.final = self.final[0::2, 0::2]
-        self.placed = self.final.transpose(2, 3, 0, 4, 1, 5)  # [images, rows, side, tilesW, side, panel]
+    def to_transform(self) -> list[Task]:
+        """A task for each row of tiles."""
+        return [partial(self._transform, band, self._by_row[:, :, i]) for i, band in enumerate(self._bands)]
 
-    def transform(self, bands: np.ndarray) -> None:
-        """``B^T d B`` of bands of pixels ``[images, rows, 6, columns * C]``."""
-        np.matmul(self.conv.b_t, bands, out=self.along_h)
-        np.matmul(self.conv.b_t, self.columns, out=self.transformed)
+    def to_multiply(self) -> list[Task]:
+        """A task for each of the 36 places."""
+        return [partial(self._multiply, place) for place in range(36)]
 
-    def multiply(self, panel: int, target: np.ndarray) -> None:
-        """The products with one panel of filters, ``A^T [...] A`` of them, and what follows, to their place.
+    def to_finish(self) -> list[Task]:
+        """A task for each row of tiles."""
+        return [partial(self._finish, self._to_back[:, :, :, i], row) for i, row in enumerate(self._target)]
 
-        `target` is ``[images, rows, side, tilesW, side, M]``.
-        """
-        width = self.conv.weight.shape[3]
-        filters = slice(panel * width, (panel + 1) * width)
-        destination = target[..., filters]
-        np.matmul(self.operand, self.conv.weight[panel][:, None], out=self.products)
-        np.matmul(self.conv.a_t, self.by_column, out=self.halfway.swapaxes(0, 1))
-        np.matmul(self.conv.a_t, self.halfway, out=self.outputs)
-        for one, other in self.to_pool:
-            np.maximum(one, other, out=one)
-        if self.conv.bias is not None:
-            np.add(self.final, self.conv.bias[filters], out=self.final)
-        if self.relu:
-            np.maximum(self.placed, self.placed.dtype.type(0), out=destination)
+    def _transform(self, band: np.ndarray, tiles: np.ndarray) -> None:
+        """``B^T d B`` of a row of tiles: ``[6, columns * C] -> [6, 6, tilesW, C]``, of places w, h."""
+        b_t, channels = self._conv.b_t, self._conv.channels
+        along_h = self._scratch.array("along_h", band.shape, band.dtype)
+        np.matmul(b_t, band, out=along_h)
+        of_row, of_column = along_h.strides[0], channels * along_h.itemsize
+        strides = (of_row, 4 * of_column, of_column, along_h.itemsize)
+        columns = np.ndarray((6, self._tiles_w, 6, channels), along_h.dtype, along_h, strides=strides)
+        np.matmul(b_t, columns, out=tiles.transpose(1, 2, 0, 3))
+
+    def _multiply(self, place: int) -> None:
+        """The products at one of the 36 places: ``[tiles, C] x [C, M]``, in parts."""
+        np.matmul(self._operand[place], self._conv.weight[place][:, :, None], out=self._results[place])
+
+    def _finish(self, products: np.ndarray, target: np.ndarray) -> None:
+        """``A^T [...] A`` of a row of tiles and what follows, to its place: ``[6, 6 parts, panels, length]``."""
+        a_t, bias, dtype = self._conv.a_t, self._conv.bias, products.dtype
+        _, terms, panels, length = products.shape
+        halfway = self._scratch.spaced("halfway", 24, panels * length, dtype).reshape(4, 6, panels, length)
+        y = self._scratch.spaced("outputs", 16, panels * length, dtype).reshape(4, 4, panels, length)
+        np.matmul(np.repeat(a_t, terms // 6, 1), products.transpose(0, 2, 1, 3), out=halfway.transpose(1, 2, 0, 3))
+        np.matmul(a_t, halfway.transpose(0, 2, 1, 3), out=y.transpose(0, 2, 1, 3))
+        if self._pool:
+            y = np.maximum(y[0::2], y[1::2], out=y[0::2])
+            y = np.maximum(y[:, 0::2], y[:, 1::2], out=y[:, 0::2])
+        y = y.reshape(*y.shape[:3], self._tiles_w, -1)  # [side, side, panels, tilesW, panel]
+        if bias is not None:
+            np.add(y, bias.reshape(panels, 1, -1), out=y)
+        placed = y.transpose(0, 3, 1, 2, 4)
+        target = target.reshape(placed.shape)
+        if self._relu:
+            np.maximum(placed, np.zeros(placed.shape[-1], dtype), out=target)  # a scalar has no vector instructions
         else:
-            np.copyto(destination, self.placed)
+            np.copyto(target, placed)
 
 
 def _bands(source: np.ndarray, tiles_h: int) -> np.ndarray:
