@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -11,15 +12,22 @@ import numpy as np
 
 from ..errors import ArgumentError, printable
 from ..files.onnx import OnnxModel
+from ..files.source import open_plain
 from ..parity import compare
+from ..parity.baseline import growth, growth_text
+from ..parity.bisect import bisect
 from ..parity.golden import read_golden, write_golden
+from ..parity.junit import junit_xml
 from ..parity.precision import PRECISIONS
 from ..parity.result import Parity, parity_records, parity_table
 from ..parity.runtimes import RUNTIMES, open_runtime
 from ..parity.selftest import self_test, self_test_records, self_test_table
 from ..photo.images import SIZE, load_image, to_tensor
 from ..zoo import open_model
-from .output import check_folder, json_text
+from .output import check_file, check_folder, json_text, written
+
+#: Comparisons with the names of their runtimes
+Named = list[tuple[str, Parity]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,27 +51,94 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision", choices=PRECISIONS, default="float32", help="what the runtime computes in (%(default)s)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    also = parser.add_argument_group("with --against")
+    also.add_argument("--junit", metavar="FILE", help="write JUnit's XML, too: a test case for each layer")
+    also.add_argument("--page", metavar="FILE", help="write an HTML page, too: where errors are, and how large")
+    also.add_argument("--baseline", metavar="JSON", help="what --json printed before: say how drifts have grown")
+    also.add_argument(
+        "--bisect",
+        metavar="DIR",
+        help="of a runtime that is not explained, write the smallest graph and input that still fail",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
+    _check(args)
     model = open_model(args.model)
     if args.write:
-        check_folder("--write", args.write)
         print(printable(str(write_golden(model, _inputs(model, args.images), args.write))))
         return 0
     if args.self_test:
         return _self_test(model, args)
-    parities = _compare(model, args)
-    if args.json:
-        records = [parity_records(parity) for parity in parities]
-        print(json_text(records[0] if len(records) == 1 else records, indent=2))
-    else:
-        colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        others = ["ours"] if len(parities) == 1 else args.against[::-1]
-        tables = [parity_table(parity, colour, other) for parity, other in zip(parities, others, strict=True)]
-        print("\n\n".join(tables))
-    verdicts = {parity.verdict for parity in parities}
+    baseline = _read_json(args.baseline) if args.baseline else None
+    parities = list(zip(args.against, _compare(model, args), strict=True))
+    remarks = [growth_text(growth(parity, baseline)) if args.baseline else "" for _, parity in parities]
+    _print(parities, remarks, args)
+    _write(model, parities, remarks, args)
+    if args.bisect:
+        _bisect(model, args)
+    verdicts = {parity.verdict for _, parity in parities}
     return 1 if "not explained" in verdicts else 3 if "cannot tell" in verdicts else 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse what cannot be done before any work."""
+    if args.write:
+        check_folder("--write", args.write)
+    for option in ("junit", "page", "baseline", "bisect"):
+        if getattr(args, option) and not args.against:
+            raise ArgumentError(f"--{option} goes with --against")
+    for option, suffix in (("junit", ".xml"), ("page", ".html")):
+        if getattr(args, option):
+            check_file(f"--{option}", getattr(args, option), [suffix], [args.model, args.baseline or "", *args.images])
+    if args.bisect:
+        if len(args.against) > 1 or args.against[0] not in RUNTIMES:
+            raise ArgumentError("--bisect needs a runtime that can load the parts of a network: --against one of them")
+        check_folder("--bisect", args.bisect)
+
+
+def _print(parities: Named, remarks: list[str], args: argparse.Namespace) -> None:
+    if args.json:
+        records = [parity_records(parity) for _, parity in parities]
+        print(json_text(records[0] if len(records) == 1 else records, indent=2))
+        return
+    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    others = ["ours"] if len(parities) == 1 else args.against[::-1]
+    tables = [parity_table(parity, colour, other) for (_, parity), other in zip(parities, others, strict=True)]
+    print("\n\n".join("\n".join(filter(None, pair)) for pair in zip(tables, remarks, strict=True)))
+
+
+def _write(model: OnnxModel, parities: Named, remarks: list[str], args: argparse.Namespace) -> None:
+    """The files that were asked for."""
+    name = Path(model.path).name
+    if args.junit:
+        with written("--junit", args.junit) as file:
+            file.write(junit_xml([(f"{name} in {runtime}", parity) for runtime, parity in parities]))
+    if args.page:
+        from ..report.parity import render
+
+        page = render(name, [(*named, remark) for named, remark in zip(parities, remarks, strict=True)])
+        with written("--page", args.page) as file:
+            file.write(page.encode())
+
+
+def _bisect(model: OnnxModel, args: argparse.Namespace) -> None:
+    runtime, x = args.against[0], _inputs(model, args.images)
+    found = bisect(model, x, lambda part, x: open_runtime(runtime, part, x), Path(args.bisect), args.precision)
+    if found is None:
+        print("--bisect: no part of the network fails by itself")
+        return
+    case, layer = found
+    nodes = ", ".join(node.op_type for node in case.nodes)
+    print(printable(f"{Path(args.bisect, 'model.onnx')}: {nodes} on {list(case.x.shape)}: {layer.verdict}"))
+
+
+def _read_json(path: str) -> object:
+    try:
+        with os.fdopen(open_plain(path), "rb") as file:
+            return json.load(file)
+    except (OSError, ValueError) as error:
+        raise ArgumentError(f"--baseline {path}: not JSON: {error}") from None
 
 
 def _self_test(model: OnnxModel, args: argparse.Namespace) -> int:

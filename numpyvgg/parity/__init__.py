@@ -7,7 +7,8 @@
 with a runtime's own inputs. `judge` holds what the runtime made of them to that, with the tests of `sums`, the other
 kernels of `winograd` and `excuses`, and the `layouts` that runtimes hand over. `compare` goes through a network,
 `spread` judges what no bound can, `result` holds and prints what was found. `runtimes` gets tensors out of other
-runtimes, `golden` writes and reads them. `selftest` makes faults and asks which of them would be seen.
+runtimes, `golden` writes and reads them. `selftest` makes faults and asks which of them would be seen. For build
+servers: `junit`, `baseline`, `fixture` (pytest), and `bisect`, which cuts down what fails.
 """
 
 from .compare import assert_parity, compare

@@ -30,6 +30,8 @@ EXPLAINED = (
 )
 #: Verdicts that are neither: whatever came, the bound would have held.
 UNDECIDED = ("cannot tell",)
+#: Exponents e of a histogram's bins: errors from 2^(e-1) to 2^e of the bound; the first and the last are open.
+BINS = range(-23, 9)
 #: What a layer that is not explained is tried as: hint -> precision.
 _SHORTER = {"bfloat16": PRECISIONS["bfloat16"], "float16 or TF32": PRECISIONS["float16"]}
 
@@ -72,6 +74,10 @@ class Judgement:
         chance explains (`spread`).
     hint : str
         What else was found out.
+    histogram : ndarray of int
+        Elements by the size of |error| / bound; see `BINS`.
+    errors : ndarray [H, W], optional
+        The largest |error| / bound at each pixel, of an output [N, C, H, W].
     """
 
     verdict: str
@@ -89,6 +95,8 @@ class Judgement:
     drift: float = 0.0
     limit: float = 0.0
     hint: str = field(default="", compare=False)
+    histogram: np.ndarray = field(default_factory=lambda: np.zeros(len(BINS), np.int64), compare=False, repr=False)
+    errors: np.ndarray | None = field(default=None, compare=False, repr=False)
 
     @property
     def explained(self) -> bool:
@@ -217,7 +225,15 @@ def _compare(layer: Layer, theirs: np.ndarray) -> Judgement:
         exact=at_exact,
         ulps=abs(at - at_exact) / ulp,
         roundings=layer.roundings,
+        histogram=_histogram(probable),
+        errors=probable.max(axis=(0, 1)).astype(np.float32) if probable.ndim == 4 and probable.size else None,
     )
+
+
+def _histogram(ratio: np.ndarray) -> np.ndarray:
+    """How many are in each of `BINS`; no error is the smallest."""
+    exponents = np.frexp(np.clip(ratio, 2.0 ** (BINS[0] - 1), 2.0 ** BINS[-1]))[1]
+    return np.bincount(np.minimum(exponents, BINS[-1]).ravel() - BINS[0], minlength=len(BINS))
 
 
 def _error(theirs: np.ndarray, exact: np.ndarray, stored: np.dtype) -> np.ndarray:
@@ -252,14 +268,14 @@ def _look_at_sums(layer: Layer, theirs: np.ndarray, judgement: Judgement) -> Jud
 
 def _look_for_kernels(layer: Layer, theirs: np.ndarray, judgement: Judgement) -> Judgement:
     """Hold errors that are not a plain sum's to those of other ways to compute the layer (`excuses`, `winograd`)."""
-    if layer.bound is None or not np.isfinite(theirs).all() or layer.precision.name not in ("float32", "float64"):
-        return judgement
+    if layer.bound is None or not np.isfinite(theirs).all() or layer.precision.name != "float32":
+        return judgement  # the trials are float32's
     before = layer.inputs[0]
     if layer.node.op_type == "Relu" and isinstance(before, Value) and before.spread and before.origin:
         node, inputs = before.origin  # a convolution and its ReLU in one
     else:
         node, inputs = layer.node, layer.inputs
-    arrays = [as_dtype(array, layer.precision.sums.type) for array in inputs]
+    arrays = [as_dtype(array, np.float32) for array in inputs]
     error = np.abs(theirs - layer.exact)
     if judgement.verdict == "worst case" and excuses.of_like_terms(node, arrays, error, layer.bound.probable):
         return replace(judgement, verdict="like terms")

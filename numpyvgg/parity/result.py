@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from ..text import table
-from .judge import Judgement
+from .judge import BINS, Judgement
 from .sums import Sums
 
-_HEADER = ["layer", "operator", "roundings", "worst case", "probable", "theirs", "ours", "would see", "verdict"]
+#: The titles of a comparison's table; "theirs" and "ours" are drifts.
+COLUMNS = ["layer", "operator", "roundings", "worst case", "probable", "theirs", "ours", "would see", "verdict"]
 _ALIGN = "<<>>>>><<"
 _GREEN, _YELLOW, _RED, _RESET = "\033[32m", "\033[33m", "\033[31m", "\033[0m"
 _SEVERITY = (
@@ -61,6 +62,8 @@ class LayerParity:
         Over all images.
     theirs, ours : Drift
         From float64 end to end, of the runtime and of numpyvgg.
+    histogram, errors : ndarray
+        As of a `Judgement`, over all images.
     """
 
     name: str
@@ -74,6 +77,8 @@ class LayerParity:
     elements: int = 0
     theirs: Drift = field(default_factory=Drift)
     ours: Drift = field(default_factory=Drift)
+    histogram: np.ndarray = field(default_factory=lambda: np.zeros(len(BINS), np.int64))
+    errors: np.ndarray | None = None
 
     def add(self, judgement: Judgement, image: int) -> None:
         """Take an image's judgement in; the worst one stays."""
@@ -81,6 +86,11 @@ class LayerParity:
         self.probable = max(self.probable, judgement.probable)
         self.beyond += judgement.beyond
         self.elements += judgement.elements
+        self.histogram = self.histogram + judgement.histogram
+        if self.errors is None or judgement.errors is None or self.errors.shape != judgement.errors.shape:
+            self.errors = judgement.errors
+        else:
+            self.errors = np.maximum(self.errors, judgement.errors)
         new, old = (_SEVERITY.index(j.verdict) for j in (judgement, self.judgement))
         if new > old or (new == old and judgement.probable > self.judgement.probable):
             self.judgement, self.image = judgement, image
@@ -182,17 +192,17 @@ def parity_table(parity: Parity, colour: bool = False, other: str = "ours") -> s
     ``worst case`` and ``probable`` are the largest |error| / bound given the runtime's own input to the layer;
     ``theirs`` and ``ours`` are drifts from float64 end to end (root mean square, relative).
     """
-    header = [other if title == "ours" else title for title in _HEADER]
-    lines = table(header, [_row(layer) for layer in parity.layers], _ALIGN).split("\n")
+    header = [other if title == "ours" else title for title in COLUMNS]
+    lines = table(header, [row(layer) for layer in parity.layers], _ALIGN).split("\n")
     if colour:
         lines[2:] = [f"{_colour(layer)}{line}{_RESET}" for line, layer in zip(lines[2:], parity.layers, strict=True)]
-    return "\n".join([*lines, "", _summary(parity), *(_where(layer) for layer in parity.failures)])
+    return "\n".join([*lines, "", summary(parity), *(_where(layer) for layer in parity.failures)])
 
 
 def failure_text(parity: Parity) -> str:
     """The lines of the layers that are not explained, or on which nothing can be told."""
-    lines = table(_HEADER, [_row(layer) for layer in parity.failures + parity.undecided], _ALIGN)
-    return "\n".join([_summary(parity), lines, *(_where(layer) for layer in parity.failures)])
+    lines = table(COLUMNS, [row(layer) for layer in parity.failures + parity.undecided], _ALIGN)
+    return "\n".join([summary(parity), lines, *(_where(layer) for layer in parity.failures)])
 
 
 def parity_records(parity: Parity) -> dict[str, Any]:
@@ -206,7 +216,8 @@ def parity_records(parity: Parity) -> dict[str, Any]:
     }
 
 
-def _row(layer: LayerParity) -> list[object]:
+def row(layer: LayerParity) -> list[object]:
+    """A layer's line of the table; None is an empty cell."""
     j = layer.judgement
     judged = j.verdict not in ("not exposed", "exact")
     return [
@@ -241,7 +252,8 @@ def _colour(layer: LayerParity) -> str:
     return _GREEN if plain else _YELLOW
 
 
-def _summary(parity: Parity) -> str:
+def summary(parity: Parity) -> str:
+    """How many layers are explained, and which is the first that is not."""
     images = f"{parity.images} image{'s' if parity.images != 1 else ''}"
     exposed = [layer for layer in parity.layers if layer.judgement.verdict != "not exposed"]
     note = (
