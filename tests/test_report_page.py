@@ -77,7 +77,7 @@ def test_the_line_to_copy_computes_the_number_and_the_bytes_are_those_of_the_fil
         channels, height, width = explanations[0].layers[number].layer.output_shape
         for place in ((0, 0, 0), (channels - 1, height - 1, width - 1), (channels // 2, height // 2, 1)):
             line, number_there = browser.execute_script(
-                "const [n, ...p] = arguments; return [lineOfNumPy(data.layers[n], ...p), value(n, ...p)]",
+                "const [n, ...p] = arguments; return [lineOfNumPy(partsOf(data.layers[n], ...p)).line, value(n, ...p)]",
                 number,
                 *place,
             )

@@ -5,16 +5,18 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import threading
+import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import printable
+from ..errors import ArgumentError, printable
 from ..photo.answers import answer
 from ..photo.estimator import Estimator, open_estimator
 from ..photo.faces.search import Face
 from ..photo.images import load_image
 from ..photo.predictor import DEX_MODELS, SMALL_MODELS, default_models, one_for_each
-from ..report import crop_of, explain, watch
+from ..report import Explanation, crop_of, explain, watch
 from ..report.terminal import answer_chart, layer_table
 from ..text import human_bytes
 from ..vgg.network import VGG
@@ -47,12 +49,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group(required=True)
     form.add_argument("-o", "--output", metavar="PAGE", help="write a page: one HTML file that needs nothing else")
     form.add_argument("--terminal", action="store_true", help="print the layers and the answer as text")
+    form.add_argument(
+        "--live",
+        action="store_true",
+        help="serve the page on this machine and open it: every layer's pixels, parts covered with the mouse",
+    )
+    parser.add_argument("--no-browser", action="store_true", help="with --live: only print the page's address")
 
 
 def run(args: argparse.Namespace) -> int:
     finding.check(args)
+    if args.no_browser and not args.live:
+        raise ArgumentError("--no-browser goes with --live")
     if args.terminal:
         _print_text(args)
+    elif args.live:
+        _serve(args)
     else:
         _write_page(args)
     return 0
@@ -102,12 +114,32 @@ def _write_page(args: argparse.Namespace) -> None:
     print(printable(f"{args.output}: {human_bytes(len(page))}"))
 
 
+def _serve(args: argparse.Namespace) -> None:
+    _quiet_matplotlib()
+    from ..report.live import Live, Server
+
+    server = Server(Live(*_explained(args)))
+    print(f"{server.address}  (Ctrl-C ends it)", flush=True)
+    if not args.no_browser:
+        threading.Thread(target=webbrowser.open, args=(server.address,), daemon=True).start()
+    server.run()
+
+
 def _page(args: argparse.Namespace) -> str:
-    logging.getLogger("matplotlib").addHandler(logging.NullHandler())  # it may not have a folder for its fonts
+    _quiet_matplotlib()
     from ..report.page import render
 
+    return render(*_explained(args))
+
+
+def _explained(args: argparse.Namespace) -> tuple[list[Explanation], str, str]:
+    """What the page needs: the explanations, what the photograph is called, and what must be known first."""
     photograph, networks = load_image(args.image), _networks(args)
     face = _face(args, photograph, networks)
     explanations = [explain(network, photograph, face=face) for network in networks]
     random = any(isinstance(each.network, VGG) and is_standin(each.network.layers) for each in networks)
-    return render(explanations, title=Path(args.image).name, note=_STANDIN if random else "")
+    return explanations, Path(args.image).name, _STANDIN if random else ""
+
+
+def _quiet_matplotlib() -> None:
+    logging.getLogger("matplotlib").addHandler(logging.NullHandler())  # it may not have a folder for its fonts

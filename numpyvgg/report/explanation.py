@@ -228,15 +228,19 @@ def watch(network: Estimator, x: np.ndarray) -> tuple[list[LayerView], dict[str,
     -------
     views : list of LayerView
     values : dict of str to ndarray
-        Every tensor of the graph by name, but those that are fixed. Convolutions by the textbook's im2col.
+        See `tensors_of`.
     """
-    model, graph = network.model, Graph(network.model)
-    feed = feed_of(network, x)
-    names = [name for node in graph.nodes for name in node.outputs if name and not graph.is_fixed(name)]
-    values = dict(feed) | dict(zip(names, InferenceSession(model).run(names, feed), strict=True))
-    layers = find_layers(graph, {name: value.shape for name, value in values.items()})
-    seconds = _times(network, layers, feed)
+    values = tensors_of(network, x)
+    layers = find_layers(Graph(network.model), {name: value.shape for name, value in values.items()})
+    seconds = _times(network, layers, feed_of(network, x))
     return [_view(each, values, time) for each, time in zip(layers, seconds, strict=True)], values
+
+
+def tensors_of(network: Estimator, x: np.ndarray) -> dict[str, np.ndarray]:
+    """Every tensor of the graph by name, but those that are fixed. Convolutions by the textbook's im2col."""
+    graph, feed = Graph(network.model), feed_of(network, x)
+    names = [name for node in graph.nodes for name in node.outputs if name and not graph.is_fixed(name)]
+    return dict(feed) | dict(zip(names, InferenceSession(network.model).run(names, feed), strict=True))
 
 
 def feed_of(network: Estimator, x: np.ndarray) -> dict[str, np.ndarray]:

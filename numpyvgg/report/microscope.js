@@ -1,4 +1,5 @@
-// The microscope: any pixel of the embedded layers taken apart, computed here from the image and the weights.
+// The microscope: any pixel of the first layers taken apart, computed here from the image and the weights; with
+// `numpyvgg explain --live` of all layers, computed by the server that the page came from.
 "use strict";
 
 const data = JSON.parse(document.getElementById("microscope-data").textContent);
@@ -72,6 +73,46 @@ function weightAt(layer, channel, k, tap) {
   return ((channel * per + k) * height + tap.i) * width + tap.j;
 }
 
+const SHOWN = 3; // channels whose windows are shown; the others are in the sum
+
+/** All that is shown of an embedded layer's pixel; a server's answer has the same fields: see pixel.py. */
+function partsOf(layer, channel, row, column) {
+  const { sum, before, value: result, from, per, seen } = takeApart(layer, channel, row, column);
+  const parts = { op: layer.op, tensors: layer.tensors, taps: seen, kernel: layer.kernel, dilations: layer.dilations, from, per,
+    channel, sum, steps: [], value: result, channels: [], others: { count: 0, sum: 0 }, bytes: [], bias: null };
+  if (layer.scale)
+    parts.steps.push({ op: "scale and shift", by: layer.scale[channel], plus: layer.shift[channel], value: before });
+  if (layer.relu) parts.steps.push({ op: "Relu", value: result });
+  if (layer.op === "Conv") return { ...parts, ...convolved(layer, channel, parts) };
+  if (layer.kernel) {
+    const pixels = seen.map(tap => value(layer.reads[0], channel, tap.y, tap.x));
+    return { ...parts, from: channel, terms: seen.length, channels: [{ k: 0, sum, pixels, weights: null }] };
+  }
+  const reads = layer.reads.map((number, i) => [layer.tensors[i], value(number, channel, row, column)]);
+  return { ...parts, reads, place: [channel, row, column] };
+}
+
+/** A convolution's channels, strongest first, and the weights that are shown of them as bytes. */
+function convolved(layer, channel, { from, per, taps }) {
+  const found = [], { numbers, offset, name } = layer.weight;
+  for (let k = 0; k < per; k++) {
+    const pixels = taps.map(tap => value(layer.reads[0], from + k, tap.y, tap.x));
+    const weights = taps.map(tap => numbers[weightAt(layer, channel, k, tap)]);
+    found.push({ k, pixels, weights, sum: pixels.reduce((sum, pixel, t) => sum + pixel * weights[t], 0) });
+  }
+  found.sort((a, b) => Math.abs(b.sum) - Math.abs(a.sum));
+  const channels = found.splice(0, SHOWN), bytes = [];
+  for (const { k } of channels)
+    for (const tap of taps) {
+      const at = weightAt(layer, channel, k, tap);
+      const hex = [...new Uint8Array(numbers.buffer, 4 * at, 4)].map(byte => byte.toString(16).padStart(2, "0"));
+      bytes.push([`[${channel}, ${k}, ${tap.i}, ${tap.j}]`, String(numbers[at]), offset === null ? null : offset + 4 * at, hex.join(" ")]);
+    }
+  const bias = layer.bias && { name: layer.bias.name, value: layer.bias.numbers[channel] };
+  const others = { count: found.length, sum: found.reduce((total, each) => total + each.sum, 0) };
+  return { weight: name, bias, terms: per * taps.length, channels, others, bytes };
+}
+
 // ------------------------------------------------------------------ the same as a line of NumPy
 
 function slices(taps, first, second, step) {
@@ -82,23 +123,36 @@ function slices(taps, first, second, step) {
   return `${range(first, step[0])}, ${range(second, step[1])}`;
 }
 
-function lineOfNumPy(layer, channel, row, column) {
-  const parts = takeApart(layer, channel, row, column);
-  const read = name => `values[${JSON.stringify(name)}][0, `;
-  let line;
-  if (layer.op === "Conv") {
-    const pixels = slices(parts.seen, "y", "x", layer.dilations), weights = slices(parts.seen, "i", "j", [1, 1]);
-    line = `(${read(layer.tensors[0])}${parts.from}:${parts.from + parts.per}, ${pixels}] * `
-      + `weights[${JSON.stringify(layer.weight.name)}][${channel}, :, ${weights}]).sum()`;
-    if (layer.bias) line += ` + weights[${JSON.stringify(layer.bias.name)}][${channel}]`;
-  } else if (layer.kernel) {
-    const pixels = slices(parts.seen, "y", "x", layer.dilations);
-    line = `${read(layer.tensors[0])}${channel}, ${pixels}].${layer.op === "MaxPool" ? "max" : "mean"}()`;
-  } else {
-    line = layer.tensors.map(name => `${read(name)}${channel}, ${row}, ${column}]`).join(" + ");
+/** The layer's own operator in NumPy; empty where it is not taken apart. */
+function lineOfSum(parts) {
+  const read = (name, index) => `values[${JSON.stringify(name)}][${index}]`;
+  const weight = index => `constant(${JSON.stringify(parts.weight)})[${index}]`;
+  const bias = parts.bias ? ` + constant(${JSON.stringify(parts.bias.name)}).flat[${parts.channel}]` : "";
+  if (parts.reads) return parts.reads.map(([name]) => read(name, [0, ...parts.place].join(", "))).join(" + ");
+  if (parts.rows) {
+    const column = parts.across ? parts.channel : `:, ${parts.channel}`;
+    return `(${read(parts.tensors[0], parts.rows.join(", "))} * ${weight(column)}).sum()${bias}`;
   }
-  if (layer.scale) line = `(${line}) * ${layer.scale[channel]} + ${layer.shift[channel]}`;
-  return layer.relu ? `max(${line}, 0)` : line;
+  if (!parts.taps.length) return parts.whole ? `${read(parts.tensors[0], `0, ${parts.from}`)}.${reduced(parts)}()` : "";
+  const pixels = slices(parts.taps, "y", "x", parts.dilations);
+  if (!parts.weight) return `${read(parts.tensors[0], `0, ${parts.from}, ${pixels}`)}.${reduced(parts)}()`;
+  const seen = read(parts.tensors[0], `0, ${parts.from}:${parts.from + parts.per}, ${pixels}`);
+  return `(${seen} * ${weight(`${parts.channel}, :, ${slices(parts.taps, "i", "j", [1, 1])}`)}).sum()${bias}`;
+}
+
+function reduced(parts) {
+  return parts.op.includes("Max") ? "max" : "mean";
+}
+
+/** The line, and up to which of the layer's steps it goes: all of them where each can be written down. */
+function lineOfNumPy(parts) {
+  let line = lineOfSum(parts), done = 0;
+  for (const { op, by, plus } of line ? parts.steps : []) {
+    if (op !== "Relu" && by === undefined) break;
+    line = op === "Relu" ? `max(${line}, 0)` : `(${line}) * ${by} + ${plus}`;
+    done += 1;
+  }
+  return { line, before: line && parts.steps[done]?.op };
 }
 
 // ------------------------------------------------------------------ what is shown
@@ -111,18 +165,19 @@ function element(tag, attributes = {}, ...children) {
 }
 
 function text(number) {
+  if (number === null || !Number.isFinite(number)) return "not finite";
   const size = Math.abs(number);
   return (size && size < 0.01 ? number.toExponential(1) : number.toFixed(size >= 100 ? 1 : 2)).replace("-", "−");
 }
 
 /** A window as a table: warm where positive, cool where negative. */
-function grid(layer, caption, seen, valueAt) {
-  const values = new Map(seen.map(tap => [`${tap.i} ${tap.j}`, valueAt(tap)]));
+function grid({ kernel, taps }, caption, numbers) {
+  const values = new Map(taps.map((tap, t) => [`${tap.i} ${tap.j}`, numbers[t]]));
   const largest = Math.max(...[...values.values()].map(Math.abs), 1e-30);
   const table = element("table", { class: "grid" }, element("caption", {}, caption));
-  for (let i = 0; i < layer.kernel[0]; i++) {
+  for (let i = 0; i < kernel[0]; i++) {
     const row = table.insertRow();
-    for (let j = 0; j < layer.kernel[1]; j++) {
+    for (let j = 0; j < kernel[1]; j++) {
       const cell = row.insertCell(), number = values.get(`${i} ${j}`);
       cell.textContent = number === undefined ? "·" : text(number);
       if (number === undefined) continue;
@@ -133,72 +188,58 @@ function grid(layer, caption, seen, valueAt) {
   return table;
 }
 
-const SHOWN = 3; // channels taken apart in the panel; the others are in the sum
-
-/** Each channel's part of a convolution's sum, strongest first. */
-function channelsOf(layer, channel, parts) {
-  const found = [];
-  for (let k = 0; k < parts.per; k++) {
-    let sum = 0;
-    for (const tap of parts.seen)
-      sum += value(layer.reads[0], parts.from + k, tap.y, tap.x) * layer.weight.numbers[weightAt(layer, channel, k, tap)];
-    found.push({ k, sum });
-  }
-  return found.sort((a, b) => Math.abs(b.sum) - Math.abs(a.sum));
-}
-
-function convolutionShown(layer, channel, parts) {
-  const shown = [], channels = channelsOf(layer, channel, parts), filter = layer.weight.numbers;
-  for (const { k, sum } of channels.slice(0, SHOWN)) {
-    const pixel = tap => value(layer.reads[0], parts.from + k, tap.y, tap.x);
-    const weight = tap => filter[weightAt(layer, channel, k, tap)];
-    shown.push(element("div", { class: "grids" },
-      grid(layer, `input, channel ${parts.from + k}`, parts.seen, pixel),
-      grid(layer, `filter ${channel}, its channel ${k}`, parts.seen, weight),
-      grid(layer, `products: ${text(sum)} together`, parts.seen, tap => pixel(tap) * weight(tap))));
-  }
-  const rest = channels.slice(SHOWN);
-  if (rest.length) {
-    const sum = rest.reduce((total, each) => total + each.sum, 0);
-    shown.push(element("p", {}, `And ${rest.length} weaker channels: ${text(sum)} together.`));
-  }
-  shown.push(bytesShown(layer, channel, channels.slice(0, SHOWN), parts.seen));
+/** The strongest channels of a window. */
+function windowsShown(parts) {
+  const shown = parts.channels.map(({ k, sum, pixels, weights }) => {
+    const grids = [grid(parts, `input, channel ${parts.from + k}`, pixels)];
+    if (weights) {
+      grids.push(grid(parts, `filter ${parts.channel}, its channel ${k}`, weights));
+      grids.push(grid(parts, `products: ${text(sum)} together`, pixels.map((pixel, t) => pixel * weights[t])));
+    }
+    return element("div", { class: "grids" }, ...grids);
+  });
   return shown;
 }
 
-/** For each weight that is shown its place in the file and its four bytes there. */
-function bytesShown(layer, channel, channels, seen) {
-  const table = element("table", { class: "bytes" });
-  table.createTHead().append(element("tr", {},
-    ...["weight", "value", "offset in the file", "bytes"].map(word => element("th", { scope: "col" }, word))));
-  const body = table.createTBody(), { numbers, offset, name } = layer.weight;
-  for (const { k } of channels)
-    for (const tap of seen) {
-      const at = weightAt(layer, channel, k, tap);
-      const bytes = [...new Uint8Array(numbers.buffer, 4 * at, 4)].map(byte => byte.toString(16).padStart(2, "0"));
-      const cells = [`[${channel}, ${k}, ${tap.i}, ${tap.j}]`, String(numbers[at]),
-        offset === null ? "stored in another form" : String(offset + 4 * at), bytes.join(" ")];
-      body.append(element("tr", {}, ...cells.map(cell => element("td", {}, cell))));
-    }
-  return element("details", {}, element("summary", {}, `These weights as bytes of the file (${name})`),
-    element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Bytes of the weights" }, table));
+/** The same where a window is one number: a row for each product. */
+function productsShown(parts) {
+  const rows = parts.channels.map(({ k, sum, pixels, weights }) =>
+    [`${(parts.from ?? 0) + k}`, text(pixels[0]), text(weights[0]), text(sum)]);
+  return [scrolled("Products", tableOf(["input", "its value", "weight", "product"], rows))];
 }
 
-function othersShown(layer, channel, row, column, parts) {
-  if (layer.kernel) {
-    const pixel = tap => value(layer.reads[0], channel, tap.y, tap.x);
-    return [element("div", { class: "grids" }, grid(layer, `input, channel ${channel}`, parts.seen, pixel))];
+function shownOf(parts) {
+  const shown = parts.reads ? [element("p", {}, parts.reads.map(([name, read]) => `${name}: ${text(read)}`).join("; "))]
+    : parts.rows || (parts.weight && parts.taps.length === 1) ? productsShown(parts) : windowsShown(parts);
+  const { count, sum } = parts.others;
+  if (count) shown.push(element("p", {}, `And ${count} weaker ones: ${text(sum)} together.`));
+  if (parts.bytes.length) {
+    const rows = parts.bytes.map(([index, number, offset, hex]) => [index, number, offset ?? "stored in another form", hex]);
+    shown.push(element("details", {}, element("summary", {}, `These weights as bytes of the file (${parts.weight})`),
+      scrolled("Bytes of the weights", tableOf(["weight", "value", "offset in the file", "bytes"], rows))));
   }
-  const terms = layer.reads.map((number, i) => `${layer.tensors[i]}: ${text(value(number, channel, row, column))}`);
-  return [element("p", {}, terms.join("; "))];
+  return shown;
 }
 
-function sentence(layer, channel, parts) {
-  const what = { Conv: `sum of ${parts.seen.length * parts.per} products`, MaxPool: "largest", AveragePool: "mean" };
-  let words = `${what[layer.op] ?? "sum"} ${text(parts.sum)}`;
-  if (layer.bias) words += `, with the bias ${text(parts.bias)}: ${text(parts.sum + parts.bias)}`;
-  if (layer.scale) words += `, × ${text(layer.scale[channel])} + ${text(layer.shift[channel])} = ${text(parts.before)}`;
-  return layer.relu ? `${words}; ReLU: ${text(parts.value)}` : words;
+function tableOf(columns, rows) {
+  const table = element("table", { class: "bytes" });
+  table.createTHead().append(element("tr", {}, ...columns.map(word => element("th", { scope: "col" }, word))));
+  table.createTBody().append(...rows.map(row => element("tr", {}, ...row.map(cell => element("td", {}, cell)))));
+  return table;
+}
+
+function scrolled(label, table) {
+  return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, table);
+}
+
+function sentence(parts) {
+  const what = { Conv: "sum of # products", Gemm: "sum of # products", MatMul: "sum of # products", MaxPool: "largest of #",
+    GlobalMaxPool: "largest of #", AveragePool: "mean of #", GlobalAveragePool: "mean of #", Add: "sum", Sum: "sum", Concat: "handed on" };
+  let words = `${(what[parts.op] ?? parts.op).replace("#", parts.terms)} ${text(parts.sum)}`;
+  if (parts.bias) words += `, with the bias ${text(parts.bias.value)}: ${text(parts.sum + parts.bias.value)}`;
+  for (const { op, by, plus, value } of parts.steps)
+    words += `; ${by === undefined ? op : `× ${text(by)} + ${text(plus)}`}: ${text(value)}`;
+  return words;
 }
 
 /** The pixel's place on the crop. */
@@ -224,61 +265,146 @@ function copied(caption, line) {
 }
 
 const result = element("p", { class: "figures", role: "status" });
-const panel = element("section", { class: "microscope", "aria-label": "Microscope" });
+const chooser = element("p", { class: "chooser" });
+const apart = element("div");
+const panel = element("section", { class: "microscope", "aria-label": "Microscope" }, result, chooser, apart);
 
-function show(number, channel, row, column) {
-  const layer = data.layers[number], parts = takeApart(layer, channel, row, column);
-  const shown = layer.op === "Conv" ? convolutionShown(layer, channel, parts) : othersShown(layer, channel, row, column, parts);
-  result.textContent = `${layer.title}[0, ${channel}, ${row}, ${column}] = ${text(parts.value)}: ${sentence(layer, channel, parts)}`;
-  panel.replaceChildren(result, element("div", { class: "parts" },
-    ...(layer.field.length ? [element("figure", { class: "place" }, placeShown(layer, row, column))] : []),
-    element("div", {}, ...shown)),
-    copied("The same number in NumPy", lineOfNumPy(layer, channel, row, column)),
-    element("details", {}, element("summary", {}, "What comes before that line"), copied("Once for the page", data.setup)));
-  const home = document.getElementById(`layer${number}`);
-  if (panel.parentNode !== home) home.append(panel);
+function draw(number, place, parts) {
+  const layer = data.layers[number], { line, before } = lineOfNumPy(parts);
+  result.textContent = `${layer.title}[0, ${place.join(", ")}] = ${text(parts.value)}: ${sentence(parts)}`;
+  apart.replaceChildren(element("div", { class: "parts" },
+    ...(layer.field.length ? [element("figure", { class: "place" }, placeShown(layer, place[1], place[2]))] : []),
+    element("div", {}, ...shownOf(parts))));
+  if (line)
+    apart.append(copied(before ? `The number before ${before} in NumPy` : "The same number in NumPy", line),
+      element("details", {}, element("summary", {}, "What comes before that line"), copied("Once for the page", data.setup)));
 }
 
-// ------------------------------------------------------------------ hands
+/** Numbers that choose the place by hand; the fields of the layer that is shown. */
+function choose(number, place) {
+  const layer = data.layers[number], names = layer.shape.length === 3 ? ["channel", "row", "column"] : ["unit"];
+  if (chooser.dataset.layer !== String(number)) {
+    chooser.dataset.layer = number;
+    chooser.replaceChildren(...layer.shape.map((size, axis) => element("label", {}, `${names[axis] ?? `axis ${axis}`} `,
+      element("input", { type: "number", min: 0, max: size - 1 }), ` of ${size} `)));
+  }
+  chooser.querySelectorAll("input").forEach((field, axis) => { field.value = place[axis]; });
+}
+
+chooser.addEventListener("change", () => {
+  const fields = [...chooser.querySelectorAll("input")];
+  const place = fields.map(field => Math.min(Math.max(Math.trunc(Number(field.value)), 0), Number(field.max)));
+  show(Number(chooser.dataset.layer), place);
+});
+
+/** Ask the server one question at a time; of those that come meanwhile only the last is asked. */
+function asker(path, shown) {
+  let busy = false, next = null;
+  return async function ask(query, ...rest) {
+    if (busy) { next = [query, ...rest]; return; }
+    busy = true;
+    try {
+      const answer = await (await fetch(`${path}?${new URLSearchParams(query)}`)).json();
+      if (!next) shown(answer, ...rest);
+    } catch (error) {
+      result.textContent = `The server does not answer (${error.message}): was it ended?`;
+    }
+    busy = false;
+    if (next) { const question = next; next = null; ask(...question); }
+  };
+}
+
+const askPixel = asker("pixel", (answer, number, place) => draw(number, place, answer));
+
+function show(number, place) {
+  const layer = data.layers[number], home = document.getElementById(`layer${number}`);
+  if (panel.parentNode !== home) home.append(panel);
+  choose(number, place);
+  if (layer.op) draw(number, place, partsOf(layer, ...place));
+  else askPixel({ layer: number, index: place }, number, place);
+}
+
+// ------------------------------------------------------------------ pointer and keys
 
 const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
-/** Make a map a button: the pointer or the arrow keys choose its pixel. */
-function lens(image, number) {
-  const channel = Number(image.dataset.channel), [, height, width] = data.layers[number].shape;
+/** Make a picture a button on which the pointer or the arrow keys choose a place of `height` x `width`. */
+function pointed(picture, label, height, width, chosen) {
   const mark = element("i", { "aria-hidden": "true" });
-  const button = element("button", { type: "button", class: "lens",
-    "aria-label": `Channel ${channel} of ${data.layers[number].title}: arrow keys choose a pixel` });
+  const button = element("button", { type: "button", class: "lens", "aria-label": label });
   let row = height >> 1, column = width >> 1;
-  image.replaceWith(button);
-  image.alt = "";
-  button.append(image, mark);
-  const choose = (y, x) => {
+  picture.replaceWith(button);
+  button.append(picture, mark);
+  const move = (y, x) => {
     [row, column] = [Math.min(Math.max(y, 0), height - 1), Math.min(Math.max(x, 0), width - 1)];
-    for (const other of document.querySelectorAll(".lens.chosen")) other.classList.remove("chosen");
     button.classList.add("chosen");
-    mark.style.cssText = `left:${100 * column / width}%;top:${100 * row / height}%;width:${100 / width}%;height:${100 / height}%`;
-    show(number, channel, row, column);
+    chosen(row, column, mark, button);
   };
   const point = event => {
-    const box = image.getBoundingClientRect();
-    choose(Math.floor((event.clientY - box.top) / box.height * height), Math.floor((event.clientX - box.left) / box.width * width));
+    const box = picture.getBoundingClientRect();
+    move(Math.floor((event.clientY - box.top) / box.height * height), Math.floor((event.clientX - box.left) / box.width * width));
   };
-  button.addEventListener("pointermove", point);
-  button.addEventListener("click", event => event.detail ? point(event) : choose(row, column));
+  button.addEventListener("pointermove", event => { // not where the page moved under a pointer at rest
+    if (event.movementX || event.movementY) point(event);
+  });
+  button.addEventListener("click", event => event.detail ? point(event) : move(row, column));
   button.addEventListener("keydown", event => {
     const step = STEPS[event.key];
     if (!step) return;
     event.preventDefault();
-    choose(row + step[0], column + step[1]);
+    move(row + step[0], column + step[1]);
+  });
+  return button;
+}
+
+/** A map: its pixels go under the microscope. */
+function lens(image, number) {
+  const channel = Number(image.dataset.channel), { title, shape: [, height, width] } = data.layers[number];
+  image.alt = "";
+  pointed(image, `Channel ${channel} of ${title}: arrow keys choose a pixel`, height, width, (row, column, mark, button) => {
+    for (const other of document.querySelectorAll(".tiles .lens.chosen")) if (other !== button) other.classList.remove("chosen");
+    mark.style.cssText = `left:${100 * column / width}%;top:${100 * row / height}%;width:${100 / width}%;height:${100 / height}%`;
+    show(number, [channel, row, column]);
   });
 }
 
-for (const number of Object.keys(data.layers).map(Number))
-  for (const image of document.querySelectorAll(`#layer${number} .tiles img`)) lens(image, number);
+for (const [number, layer] of Object.entries(data.layers)) {
+  const home = document.getElementById(`layer${number}`), images = home.querySelectorAll(".tiles img");
+  for (const image of images) lens(image, Number(number));
+  if (images.length) continue;
+  const button = element("button", { type: "button", class: "opener" }, `Take a unit of ${layer.title} apart`);
+  button.addEventListener("click", () => show(Number(number), layer.strongest));
+  home.append(button);
+}
 const first = Number(Object.keys(data.layers)[0] ?? NaN);
-if (first >= 0) show(first, ...data.layers[first].strongest);
+if (first >= 0) show(first, data.layers[first].strongest);
 for (const hint of document.querySelectorAll(".scripted")) hint.hidden = false;
+
+// ------------------------------------------------------------------ cover a part of the photograph, and ask again
+
+function drawCover(cover) {
+  const [, height, width] = input.shape, said = cover.querySelector("[role=status]"), size = cover.querySelector("input");
+  const asked = asker("covered", answers => {
+    said.textContent = answers.map(({ network, answer, change, unit }) =>
+      `${network}: ${answer} (${change < 0 ? "" : "+"}${text(change)} ${unit})`).join("; ");
+  });
+  let at = [height >> 1, width >> 1], mark;
+  const ask = () => {
+    const side = Math.min(Number(size.value), height, width);
+    const [top, left] = [at[0], at[1]].map((middle, axis) =>
+      Math.min(Math.max(middle - (side >> 1), 0), [height, width][axis] - side));
+    mark.style.cssText = `left:${100 * left / width}%;top:${100 * top / height}%;width:${100 * side / width}%;height:${100 * side / height}%`;
+    asked({ top, left, side });
+  };
+  pointed(cover.querySelector("svg"), "Cover a part of the photograph: arrow keys move the square", height >> 2, width >> 2,
+    (row, column, square) => { at = [4 * row + 2, 4 * column + 2]; mark = square; ask(); });
+  size.max = Math.min(height, width);
+  size.value = size.max >> 2;
+  size.addEventListener("input", () => { if (mark) ask(); });
+  cover.hidden = false;
+}
+
+if (data.live) drawCover(document.getElementById("cover"));
 
 // ------------------------------------------------------------------ sizes: a window on a row of pixels
 

@@ -13,17 +13,17 @@ import numpy as np
 
 from ..files.onnx import Node
 from ..files.tensor import StoredTensor
-from ..graph.folding import by_channel, factor_and_offset, why_not_folded
 from ..graph.graph import Graph
 from ..operators import resolve_pads
-from .explanation import Explanation
+from .explanation import Explanation, LayerView
 from .layer import Layer
+from .pixel import affine, offset_of
 
 #: Bytes of weights in a page; in base64 they take a third more
 ROOM = 2_400_000
 
 
-def embedded(explanation: Explanation, title: str) -> dict[str, Any]:
+def embedded(explanation: Explanation, title: str, live: bool = False) -> dict[str, Any]:
     """The network's input and its first layers.
 
     Parameters
@@ -31,12 +31,14 @@ def embedded(explanation: Explanation, title: str) -> dict[str, Any]:
     explanation : Explanation
     title : str
         What the photograph is called, for the lines of NumPy.
+    live : bool
+        A server is there to be asked for what is not embedded: see `live`.
 
     Returns
     -------
     dict
-        ``input``: its tensor's name, its shape and its numbers; ``layers``: by their numbers on the page;
-        ``setup``: the lines of Python that the line of each pixel builds on.
+        ``input``: its tensor's name, its shape and its numbers; ``layers``: by their numbers on the page; those that
+        are asked for have no ``op``; ``setup``: the lines of Python that the line of each pixel builds on.
     """
     graph = Graph(explanation.network.model)
     name = graph.model.inputs[0].name
@@ -45,16 +47,30 @@ def embedded(explanation: Explanation, title: str) -> dict[str, Any]:
     for number, view in enumerate(explanation.layers):
         size = 4 * view.layer.parameters
         found = _layer(graph, view.layer, known) if plain and size <= room else None
-        if found is None:
-            continue
-        room -= size
-        known[view.layer.output] = number
-        layers[number] = {**found, "strongest": [int(view.channels[0]), *view.strongest]}
+        if found is not None:
+            room -= size
+            known[view.layer.output] = number
+        if found is not None or live:
+            layers[number] = {**_place(view), **(found or {})}
     x = explanation.x[0].astype("<f4")
     return {
         "input": {"name": name, "shape": x.shape, "numbers": _base64(x)},
         "layers": layers,
         "setup": _setup(explanation, title),
+        "live": live,
+    }
+
+
+def _place(view: LayerView) -> dict[str, Any]:
+    """Where the microscope can be put, and where it stands at first."""
+    layer, strongest = view.layer, int(view.channels[0])
+    return {
+        "title": layer.title,
+        "shape": layer.output_shape,
+        "field": [[axis.size, axis.jump, axis.start] for axis in layer.receptive_field or () if layer.is_map],
+        "strongest": [strongest, *view.strongest]
+        if layer.is_map
+        else [int(i) for i in np.unravel_index(strongest, layer.output_shape)],
     }
 
 
@@ -66,13 +82,14 @@ def _setup(explanation: Explanation, title: str) -> str:
     )
     return "\n".join(
         [
+            "from numpyvgg.graph.graph import Graph",
             "from numpyvgg.photo.estimator import open_estimator",
             "from numpyvgg.photo.faces.search import align_faces",
             "from numpyvgg.photo.images import load_image",
             "from numpyvgg.report import crop_of, watch",
             f"network = open_estimator({explanation.name!r})",
             f"values = watch(network, network.tensors({crop})[:1])[1]",
-            "weights = network.model.initializers",
+            "constant = Graph(network.model).constant",
         ]
     )
 
@@ -84,13 +101,10 @@ def _layer(graph: Graph, layer: Layer, known: dict[str, int]) -> dict[str, Any] 
     if not layer.is_map or affine is None or layer.activation not in ("", "Relu") or not {*reads} <= {*known}:
         return None
     common = {
-        "title": layer.title,
         "op": first.op_type,
         "reads": [known[name] for name in reads],
         "tensors": reads,
-        "shape": layer.output_shape,
         "relu": layer.activation == "Relu",
-        "field": [[axis.size, axis.jump, axis.start] for axis in layer.receptive_field or ()],
         **affine,
     }
     if first.op_type in ("Add", "Sum"):
@@ -127,16 +141,10 @@ def _affine(graph: Graph, layer: Layer) -> dict[str, Any] | None:
     channels = layer.output_shape[0]
     scale, shift = np.ones(channels), np.zeros(channels)
     for node in layer.nodes[1 : len(layer.nodes) - bool(layer.activation)]:
-        if node.op_type == "BatchNormalization" and not why_not_folded(graph, node, channels):
-            by, plus = factor_and_offset(graph, node)
-        elif node.op_type in ("Mul", "Add"):
-            value = by_channel(next(v for name in node.inputs if (v := graph.constant(name)) is not None), channels)
-            if value is None:
-                return None
-            number = np.broadcast_to(value, channels)
-            by, plus = (number, np.zeros(channels)) if node.op_type == "Mul" else (np.ones(channels), number)
-        else:
+        found = affine(graph, node, channels)
+        if found is None:
             return None
+        by, plus = found
         scale, shift = scale * by, shift * by + plus
     if len(layer.nodes) - bool(layer.activation) == 1:
         return {"scale": None, "shift": None}
@@ -145,12 +153,7 @@ def _affine(graph: Graph, layer: Layer) -> dict[str, Any] | None:
 
 def _stored(tensor: StoredTensor) -> dict[str, Any]:
     """A weight's numbers, and the offset of its first byte in the file; None where they lie there otherwise."""
-    plain = tensor.span is not None and tensor.file_dtype == np.dtype("<f4") and "external" not in tensor.storage
-    return {
-        "name": tensor.name,
-        "numbers": _base64(tensor.array().astype("<f4")),
-        "offset": tensor.span[0] if plain and tensor.span else None,
-    }
+    return {"name": tensor.name, "numbers": _base64(tensor.array().astype("<f4")), "offset": offset_of(tensor)}
 
 
 def _base64(array: np.ndarray) -> str:

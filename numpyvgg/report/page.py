@@ -33,13 +33,13 @@ except ImportError as error:
     raise MissingExtraError(f"the page needs {error.name}: pip install jinja2 matplotlib") from None
 
 _TINTS = {"blue": (0.5, 0.68, 1.0), "green": (0.55, 0.95, 0.6), "red": (1.0, 0.58, 0.52)}
-_WORDS = {  # what is explained, what raises and what lowers it, and its unit
+_WORDS = {
     Age: ("the expected age", "older", "younger", "years"),
     Gender: ("gender", "male", "female", "in log-odds"),
 }
 
 
-def render(explanations: Sequence[Explanation], title: str, note: str = "") -> str:
+def render(explanations: Sequence[Explanation], title: str, note: str = "", live: bool = False) -> str:
     """Write the page.
 
     Parameters
@@ -50,6 +50,8 @@ def render(explanations: Sequence[Explanation], title: str, note: str = "") -> s
         What to call the photograph.
     note : str
         Something that a reader must know first.
+    live : bool
+        The page comes from `live.Live`, and may ask it.
 
     Returns
     -------
@@ -69,9 +71,10 @@ def render(explanations: Sequence[Explanation], title: str, note: str = "") -> s
         network=_name(first),
         depth=sum(bool(view.layer.weight_shape) for view in first.layers),
         note=note,
+        live=live,
         style=_read("page.css"),
         script=_read("microscope.js"),
-        microscope=json.dumps(embedded(first, title)).replace("<", "\\u003c"),
+        microscope=json.dumps(embedded(first, title, live)).replace("<", "\\u003c"),
         photograph=_Photograph.of(first),
         input=_input(first),
         blocks=_drawing(first),
@@ -280,9 +283,13 @@ def _square(view: LayerView, input_shape: tuple[int, ...]) -> dict[str, float] |
     return {"x": left, "y": top, "width": right - left, "height": bottom - top}
 
 
+def words_of(explanation: Explanation) -> tuple[str, str, str, str]:
+    """What is explained, what raises and what lowers it, and its unit."""
+    return _WORDS.get(type(explanation.answer), ("the most probable class", "for", "against", "in log-probability"))
+
+
 def _answer(number: int, explanation: Explanation) -> dict[str, Any]:
-    words = _WORDS.get(type(explanation.answer), ("the most probable class", "for", "against", "in log-probability"))
-    what, raises, lowers, unit = words
+    what, raises, lowers, unit = words_of(explanation)
     up = [unit for unit in explanation.units if unit.contribution > 0][:6]
     down = [unit for unit in explanation.units if unit.contribution < 0][:6]
     height, width = explanation.x.shape[2:]
