@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
@@ -73,7 +73,7 @@ def bar_chart(heights: Iterable[float], lines: int) -> list[str]:
 
 
 class _NoBar:
-    """What progress looks like where tqdm is not installed."""
+    """What progress looks like where nobody sees it, or tqdm is not installed."""
 
     def __init__(self, iterable: Iterable[Any] | None = None):
         self._iterable = iterable
@@ -96,11 +96,20 @@ class _NoBar:
 
 def progress_bar(iterable: Iterable[Any] | None = None, **options: Any) -> tqdm | _NoBar:
     """A bar on stderr while something long goes on, where stderr is a terminal; the options are tqdm's."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        return _NoBar(iterable)
     try:
         from tqdm import tqdm  # not above: a tenth of the time from a program's start to its first answer
     except ImportError:
         return _NoBar(iterable)
 
     tqdm.monitor_interval = 0  # its own thread, which a browser's Python cannot start
-    terminal = sys.stderr is not None and sys.stderr.isatty()
-    return tqdm(iterable, disable=not terminal, **options)
+    return tqdm(iterable, **options)
+
+
+def write_line(line: str, file: TextIO | None = None) -> None:
+    """Print a line, on stdout by default; the bars of a terminal stay below it."""
+    if "tqdm" in sys.modules:
+        sys.modules["tqdm"].tqdm.write(line, file)
+    else:
+        print(line, file=file)

@@ -6,14 +6,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from tqdm import tqdm
-
 from ..errors import ArgumentError, ImageError, printable
 from ..photo.faces.search import Face
 from ..photo.folders import find_photographs
 from ..photo.images import load_image
 from ..photo.pillow import required
-from ..text import progress_bar
+from ..text import progress_bar, write_line
 from . import finding
 from .output import check_folder, exit_code, written
 
@@ -37,13 +35,13 @@ def run(args: argparse.Namespace) -> int:
             faces = find(load_image(path), path)
         except ImageError as error:
             unreadable += 1
-            tqdm.write(f"numpyvgg: {error}", file=sys.stderr)
+            write_line(f"numpyvgg: {error}", file=sys.stderr)
             continue
         for face in faces:
             crop = args.output / f"{stem}-{face.number}.png"
             _write(crop, face)
             which = f"face {face.number} of {face.count}, " if face.found else ""
-            tqdm.write(printable(f"{path}: {which}{face}: {crop}"))
+            write_line(printable(f"{path}: {which}{face}: {crop}"))
     if found.remark:
         print(printable(f"numpyvgg: {found.remark}"), file=sys.stderr)
     if unreadable and len(paths) > 1:

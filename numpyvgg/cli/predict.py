@@ -10,13 +10,11 @@ from contextlib import nullcontext
 from itertools import groupby
 from pathlib import Path
 
-from tqdm import tqdm
-
 from ..errors import ArgumentError, NumpyVggError, printable
 from ..photo.folders import find_photographs
 from ..photo.images import load_image
 from ..photo.predictor import DEX_MODELS, SMALL_MODELS, WINOGRAD_FROM, Prediction, Predictor, default_models
-from ..text import human_bytes
+from ..text import human_bytes, write_line
 from ..version import __version__
 from ..zoo import PUBLISHED
 from . import drawing, finding, preparing
@@ -133,7 +131,7 @@ def _after(notes: Sequence[str], predictions: Iterator[Prediction]) -> Iterator[
         if not prediction.error and not said:
             said = True
             for note in notes:
-                tqdm.write(printable(f"numpyvgg: {note}"), file=sys.stderr)
+                write_line(printable(f"numpyvgg: {note}"), file=sys.stderr)
         yield prediction
 
 
@@ -203,10 +201,10 @@ class Printed:
 
     def write(self, path: str, predictions: Sequence[Prediction]) -> None:
         for line in self._writer.lines(path, predictions):
-            tqdm.write(line)
+            write_line(line)
 
     def write_error(self, path: str, error: NumpyVggError) -> None:
-        tqdm.write(f"numpyvgg: {error}", file=sys.stderr)
+        write_line(f"numpyvgg: {error}", file=sys.stderr)
 
     def close(self, finished: bool) -> None:
         """Nothing is left to do."""
