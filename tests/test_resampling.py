@@ -64,12 +64,16 @@ def test_resized_pixels_are_pillows(height, width, rows, columns):
     assert abs(ours.astype(int) - direct).max() <= 1
 
 
-@given(SIDES, SIDES, st.integers(1, 12))
+@given(SIDES, SIDES, st.integers(1, 12), st.integers(0, 5))
 @settings(max_examples=100, deadline=None)
-def test_means_of_blocks_are_pillows(height, width, factor):
+def test_means_of_blocks_are_pillows(height, width, factor, edge):
     pixels = noise(height, width)
-    ours = without_pillow(resampling.reduced, pixels, factor)
-    np.testing.assert_array_equal(ours, Image.fromarray(pixels).reduce(factor))
+    image = Image.fromarray(pixels)
+    box = min(edge, width - 1), min(edge, height - 1), width, height
+    ours = without_pillow(resampling.reduced, pixels, box, factor)
+    np.testing.assert_array_equal(ours, image.crop(box).reduce(factor))
+    np.testing.assert_array_equal(ours, resampling.reduced(image, box, factor))
+    np.testing.assert_array_equal(ours, resampling.reduced(pixels, box, factor))
 
 
 @pytest.mark.parametrize(("height", "width"), [(512, 640), (640, 512), (1000, 1003), (90, 700), (64, 64)])

@@ -62,14 +62,33 @@ def resized(image: Image.Image | Pixels, size: tuple[int, int], reducing_gap: fl
     return _filtered(pixels, 0, height / factors[0], size[1])
 
 
-def reduced(pixels: Pixels, factor: int) -> Pixels:
-    """The mean of each block of factor x factor pixels; of the last ones, of as many as there are."""
-    if factor == 1:
-        return pixels
-    module = pillow()
-    if module is not None:
+def size_of(image: Image.Image | Pixels) -> tuple[int, int]:
+    """Width and height of a picture."""
+    return (image.shape[1], image.shape[0]) if isinstance(image, np.ndarray) else image.size
+
+
+def reduced(image: Image.Image | Pixels, box: tuple[int, int, int, int], factor: int) -> Pixels:
+    """A part of a picture, in blocks of factor x factor pixels: the mean of each.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image of mode RGB, or ndarray, uint8 [H, W, 3]
+    box : (left, top, right, bottom)
+        The part, within the picture. Its last blocks have as many pixels as there are.
+    factor : int
+
+    Returns
+    -------
+    ndarray, uint8 [ceil((bottom - top) / factor), ceil((right - left) / factor), 3]
+    """
+    if isinstance(image, np.ndarray):
+        left, top, right, bottom = box
+        pixels = image[top:bottom, left:right]
+        module = pillow()
+        if module is None or factor == 1:
+            return _means(pixels, factor, factor)
         return np.asarray(module.fromarray(pixels).reduce(factor))
-    return _means(pixels, factor, factor)
+    return np.asarray(image.crop(box) if factor == 1 else image.reduce(factor, box))
 
 
 def transformed(pixels: Pixels, size: tuple[int, int], matrix: tuple[float, ...]) -> Pixels:

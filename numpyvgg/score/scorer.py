@@ -211,7 +211,7 @@ def _by_boxes(boxes: dict[str, Box | None]) -> Callable[[Image.Image, str], list
             raise ImageError(f"{name}: the box of its face is outside the photograph")
         extent = np.array([right - left, bottom - top])
         face = Sighting(np.array([left, top]) + extent / 2, extent, 0.0, 1.0)
-        crop = upright(np.asarray(photo), face.centre, extent * (1 + 2 * MARGIN), 0.0, (SIZE, SIZE))
+        crop = upright(photo, face.centre, extent * (1 + 2 * MARGIN), 0.0, (SIZE, SIZE))
         return [Face(crop, 0.0, corners(face), 1.0)]
 
     return find

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..resampling import reduced, resized, transformed
+from ..resampling import reduced, resized, size_of, transformed
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 class Sighting(NamedTuple):
@@ -60,7 +63,7 @@ def corners(face: Sighting) -> NDArray[np.float64]:
 
 
 def upright(
-    photo: NDArray[np.uint8],
+    photo: Image.Image | NDArray[np.uint8],
     centre: Sequence[float] | NDArray[np.floating],
     extent: Sequence[float] | NDArray[np.floating],
     angle: float,
@@ -72,8 +75,7 @@ def upright(
 
     Parameters
     ----------
-    photo : ndarray, uint8 [H, W, 3]
-        RGB.
+    photo : PIL.Image.Image of mode RGB, or ndarray, uint8 [H, W, 3]
     centre, extent : pair of float
         The rectangle's centre (x, y), and its width and height, in pixels of the photograph.
     angle : float
@@ -99,17 +101,17 @@ def upright(
 
 
 def _part(
-    photo: NDArray[np.uint8], centre: NDArray[np.floating], reach: NDArray[np.floating], factor: int
+    photo: Image.Image | NDArray[np.uint8], centre: NDArray[np.floating], reach: NDArray[np.floating], factor: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Cut out the part that goes `reach` (x, y) to each side of the centre and a little more, each side 1/factor.
 
     Where it leaves the photograph, the last pixel at the border is repeated. Returns the place of its top left corner
     in the photograph too.
     """
-    limit = np.array([photo.shape[1], photo.shape[0]])
+    limit = np.array(size_of(photo))
     start, stop = np.floor(centre - reach).astype(int) - 2 * factor, np.ceil(centre + reach).astype(int) + 2 * factor
     low, high = np.clip(start, 0, limit - 1), np.clip(stop, 1, limit)
-    inside = reduced(photo[low[1] : high[1], low[0] : high[0]], factor)
+    inside = reduced(photo, (*low.tolist(), *high.tolist()), factor)
     if (low == start).all() and (high == stop).all():
         return inside, low
     first, last = (start - low) // factor, -((low - stop) // factor)  # in reduced pixels, 0 the first one inside

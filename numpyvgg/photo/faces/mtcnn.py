@@ -15,7 +15,7 @@ Boxes [n, 4] are left, top, right, bottom in pixels, and run through the pixels:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,7 +73,8 @@ class MtcnnDetector:
 
     def __init__(self, min_face: float = 20) -> None:
         self.min_face = min_face
-        folder, workers = models_folder(), Workers(available_cores())
+        folder = models_folder()
+        self._workers = workers = Workers(available_cores())
         self._pnet = PNet(folder / "mtcnn-pnet.onnx", workers)
         self._rnet = WindowNet(folder / "mtcnn-rnet.onnx", workers, R_SIDE, (3, 3, 0, 0), ("5-2", "5-1"))
         self._onet = WindowNet(folder / "mtcnn-onet.onnx", workers, O_SIDE, (3, 3, 2, 0, 0), ("6-3", "6-1", "6-2"))
@@ -94,10 +95,11 @@ class MtcnnDetector:
 
     def _propose(self, image: Picture, quarters: Sequence[int]) -> tuple[Boxes, Turns]:
         """P-Net: boxes [n, 4], each in the picture that is turned by the quarters [n]."""
-        levels = [(level, scale, quarter) for level, scale in pyramid(image, self.min_face) for quarter in quarters]
-        answers = self._pnet([np.rot90(level, quarter, axes=(1, 2)) for level, _, quarter in levels])
+        scales = pyramid(min(image.height, image.width), self.min_face)
+        levels = [(scale, quarter) for scale in scales for quarter in quarters]
+        answers = self._pnet(self._turned(image, scales, quarters))
         found: list[tuple[NDArray[Any], ...]] = [(np.empty((0, 4)), np.empty((0, 4)), np.empty(0), np.empty(0, int))]
-        for (_, scale, quarter), (probabilities, offsets) in zip(levels, answers, strict=True):  # [h, w], [4, h, w]
+        for (scale, quarter), (probabilities, offsets) in zip(levels, answers, strict=True):  # [h, w], [4, h, w]
             rows, columns = np.nonzero(probabilities > P_THRESHOLD)
             windows, scores = windows_at(rows, columns, scale), probabilities[rows, columns]
             kept = suppress(windows, scores, 0.5)
@@ -108,6 +110,17 @@ class MtcnnDetector:
         windows = windows[kept]
         # The authors leave out the last pixel in this one place.
         return windows + moves[kept] * np.tile(windows[:, 2:] - windows[:, :2] - 1, 2), turns[kept]
+
+    def _turned(self, image: Picture, scales: Sequence[float], quarters: Sequence[int]) -> list[NDArray[np.float32]]:
+        """The picture [3, h, w] at each scale, and there in each turn."""
+        pictures: dict[int, list[NDArray[np.float32]]] = {}
+
+        def shrink(number: int) -> None:
+            picture = image.shrunk(scales[number])
+            pictures[number] = [np.ascontiguousarray(np.rot90(picture, quarter, axes=(1, 2))) for quarter in quarters]
+
+        self._workers.run(shrink, len(scales))
+        return [picture for number in range(len(scales)) for picture in pictures[number]]
 
     def _refine(self, image: Picture, boxes: Boxes, turns: Turns) -> tuple[Boxes, Turns]:
         """R-Net: those of the boxes that hold a face, moved."""
@@ -130,16 +143,22 @@ class MtcnnDetector:
 
     def look_closer(self, pictures: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """O-Net on pictures that a face fills, uint8 [48, 48, 3]: landmarks [n, 5, 2] in pixels, probabilities [n]."""
-        x = (np.stack(pictures, axis=-1).transpose(2, 0, 1, 3).astype(np.float32) - 127.5) / 128  # [3, 48, 48, n]
-        scores, moves = self._onet(x)
+        answers = []
+        for some in _slabs(len(pictures)):
+            x = np.array(pictures[some], np.float32).reshape(-1, O_SIDE, O_SIDE, 3).transpose(3, 1, 2, 0)
+            answers.append(self._onet((x - 127.5) / 128))  # [3, 48, 48, n]
+        scores, moves = (np.concatenate(parts) for parts in zip(*answers, strict=True))
         return landmarks_of(moves[:, 4:]) * O_SIDE, scores
 
 
 def _run(network: WindowNet, image: Picture, boxes: Boxes, turns: Turns) -> list[NDArray[np.float32]]:
     """Run R- or O-Net on what is in the boxes, as many at a time as bounded memory takes."""
-    slabs = [slice(first, first + MANY) for first in range(0, max(len(boxes), 1), MANY)]
-    answers = [network(image.crops(boxes[some], turns[some], network.side)) for some in slabs]
+    answers = [network(image.crops(boxes[some], turns[some], network.side)) for some in _slabs(len(boxes))]
     return [np.concatenate(parts) for parts in zip(*answers, strict=True)]
+
+
+def _slabs(count: int) -> list[slice]:
+    return [slice(first, first + MANY) for first in range(0, max(count, 1), MANY)]
 
 
 def landmarks_of(points: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -147,12 +166,17 @@ def landmarks_of(points: NDArray[np.floating]) -> NDArray[np.floating]:
     return points.reshape(-1, 2, 5).swapaxes(1, 2)
 
 
-def pyramid(image: Picture, min_face: float) -> Iterator[tuple[NDArray[np.float32], float]]:
-    """The picture [3, h, w] where the smallest face fills P-Net's window, then smaller and smaller; and each scale."""
+def pyramid(side: int, min_face: float) -> list[float]:
+    """The image pyramid's scales: where the smallest face fills P-Net's window, then smaller, down to the window.
+
+    `side` is the picture's shorter one.
+    """
+    scales = []
     scale = P_SIDE / min_face
-    while min(image.height, image.width) * scale >= P_SIDE:
-        yield image.shrunk(scale), scale
+    while side * scale >= P_SIDE:
+        scales.append(scale)
         scale *= SHRINK
+    return scales
 
 
 def windows_at(rows: NDArray[np.intp], columns: NDArray[np.intp], scale: float) -> Boxes:

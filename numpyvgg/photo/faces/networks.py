@@ -2,10 +2,11 @@
 
 A session would hold every layer's output for all windows. Here the work is cut into strips of rows (P-Net, which looks
 at whole pictures) and blocks of pictures (R- and O-Net), in which all layers stay in a core's cache; they are tasks
-that threads share, and memory does not grow with their number.
+that threads share, and memory does not grow with their number. Each thread uses the same few arrays again and again:
+in fresh ones, more time goes into the system's page faults than into the arithmetic.
 
 Arrays are [C, H, W, N], pictures innermost: a convolution's columns and a pooling's windows are then copied in runs of
-W * N numbers, however small the pictures are.
+W * N numbers, however small the pictures are. What `Layer` and `pool` return is overwritten by their next call.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...files.onnx import read_onnx
-from ...kernels.threads import Workers, blas_is_tuned
+from ...kernels.threads import Scratch, Workers, blas_is_tuned
 
 Array = NDArray[np.float32]
 
@@ -25,6 +26,12 @@ Array = NDArray[np.float32]
 STRIP = 16
 #: numbers in the pictures of a block: 28 of R-Net's or 7 of O-Net's
 BLOCK = 48_000
+
+_scratch = Scratch()
+
+
+def _array(name: str, *shape: int) -> Array:
+    return _scratch.array(name, shape, np.dtype(np.float32))
 
 
 class Layer:
@@ -39,16 +46,17 @@ class Layer:
         self._weight, self._bias = weight.reshape(len(weight), -1), arrays[f"conv{number}_B"][:, None]
         self._slope = arrays[f"prelu{number}_slope"].reshape(-1, 1)
         self._steep = np.flatnonzero(self._slope > 1)
+        self._name = f"layer {number}"
 
     def __call__(self, x: Array) -> Array:
         columns, size = _columns(x, self._kernel or x.shape[1])
-        y = _product(self._weight, columns)
+        y = _product(self._weight, columns, _array(self._name, len(self._weight), columns.shape[1]))
         y += self._bias
         return self._prelu(y).reshape(len(y), *size, x.shape[3])
 
     def _prelu(self, y: Array) -> Array:
         """y where y > 0, else slope * y: the larger of the two, and the smaller where a channel's slope is above 1."""
-        sloping = y * self._slope
+        sloping = np.multiply(y, self._slope, out=_array("sloping", *y.shape))
         steep = np.minimum(y[self._steep], sloping[self._steep])
         np.maximum(y, sloping, out=y)
         y[self._steep] = steep
@@ -59,31 +67,37 @@ def _columns(x: Array, kernel: int) -> tuple[Array, tuple[int, int]]:
     """What each place of a convolution sees, [C * k * k, h * w * N], and how many places there are, (h, w)."""
     channels, height, width, count = x.shape
     h, w = height - kernel + 1, width - kernel + 1
-    columns = np.empty((channels, kernel, kernel, h, w, count), np.float32)
+    columns = _array("columns", channels, kernel, kernel, h, w, count)
     for down in range(kernel):
         for right in range(kernel):
             columns[:, down, right] = x[:, down : down + h, right : right + w]
     return columns.reshape(channels * kernel**2, h * w * count), (h, w)
 
 
-def _product(weight: Array, columns: Array) -> Array:
+def _product(weight: Array, columns: Array, out: Array | None = None) -> Array:
     """weight @ columns; where no tuned BLAS computes it, NumPy's `einsum` takes half the time."""
-    return weight @ columns if blas_is_tuned() else np.einsum("mk,kn->mn", weight, columns)
+    if blas_is_tuned():
+        return np.matmul(weight, columns, out=out)
+    return np.einsum("mk,kn->mn", weight, columns, out=out)
 
 
 def pool(x: Array, kernel: int) -> Array:
     """Maximum of kernel x kernel, two apart; the last windows may reach beyond the picture (``ceil_mode``)."""
-    return _largest(_largest(x, kernel).swapaxes(1, 2), kernel).swapaxes(1, 2)
-
-
-def _largest(x: Array, kernel: int) -> Array:
-    """The maximum of so many rows, every second time: [C, H, W, N] -> [C, ceil((H - kernel) / 2) + 1, W, N]."""
-    count = -(-(x.shape[1] - kernel) // 2) + 1
-    y = x[:, 0::2][:, :count].copy()
-    for row in range(1, kernel):
-        others = x[:, row::2][:, :count]
-        np.maximum(y[:, : others.shape[1]], others, out=y[:, : others.shape[1]])
+    channels, height, width, count = x.shape
+    h, w = (-(-(side - kernel) // 2) + 1 for side in (height, width))
+    rows, y = _array("rows", channels, h, width, count), _array("pooled", channels, h, w, count)
+    _largest([x[:, first::2] for first in range(kernel)], rows)
+    _largest([rows[:, :, first::2] for first in range(kernel)], y)
     return y
+
+
+def _largest(parts: Sequence[Array], y: Array) -> None:
+    """The maximum of arrays that end at different places, or beyond `y`."""
+    np.copyto(y, parts[0][:, : y.shape[1], : y.shape[2]])
+    for part in parts[1:]:
+        part = part[:, : y.shape[1], : y.shape[2]]
+        there = y[:, : part.shape[1], : part.shape[2]]
+        np.maximum(there, part, out=there)
 
 
 def _read(path: str | os.PathLike[str]) -> dict[str, Array]:

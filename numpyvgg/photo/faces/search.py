@@ -13,23 +13,28 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ArgumentError, ImageError
+from ...kernels.threads import Workers, available_cores
 from ..images import SIZE, load_image
 from ..pixels import photograph_size, reduction
-from ..resampling import resized
+from ..resampling import resized, size_of
 from .detectors import Detector, LandmarkDetector
 from .geometry import Sighting, corners, distinct, from_landmarks, overlap, turn, upright
 from .mtcnn import O_SIDE, MtcnnDetector
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    Photo = Image.Image | NDArray[np.uint8]  # an array where Pillow is not installed
+
+Result = TypeVar("Result")
 
 #: degrees by which the paper turns a photograph before it runs the detector
 DEX_ANGLES = (*range(-60, 61, 5), -90, 90, 180)
@@ -146,9 +151,8 @@ def align_faces(
     angle comes from its landmarks, or is the mean of all angles at which the second step saw that face, weighted by
     score. `docs/faces.md` has the measurements.
     """
-    image = load_image(source)
-    photo, whole = np.asarray(image), photograph_size(image)
-    scale = reduction(image)  # a very large photograph is loaded at half its size, or less
+    photo: Photo = load_image(source)
+    whole, scale = photograph_size(photo), reduction(photo)  # a very large one is loaded at half its size, or less
     if detector is None:
         detector = default_detector()
     elif not callable(detector):
@@ -157,11 +161,14 @@ def align_faces(
         min_size = max(SMALLEST, max(whole) * SMALLEST / WORKING_SIZE)
     elif not min_size >= 12:
         raise ArgumentError(f"min_size={min_size:g}: the smallest face that can be found has 12 pixels")
-    finds = distinct(_look(image, detector, angles or COARSE_ANGLES, SMALLEST / min_size * scale))
-    faces = [face for find in finds if (face := _look_again(photo, detector, find)) is not None]
+    finds = distinct(_look(photo, detector, angles or COARSE_ANGLES, SMALLEST / min_size * scale))
+    if isinstance(detector, LandmarkDetector):
+        faces = _landmarks_again(photo, detector, finds)
+    else:
+        faces = [face for find in finds if (face := _upright_again(photo, detector, find)) is not None]
     faces = [face for face in distinct(faces) if face.extent.min() * scale >= min_size]
     faces.sort(key=lambda face: -face.extent.prod())
-    crops = [_crop(photo, face) for face in faces]
+    crops = _on_all_cores(_crop, [(photo, face) for face in faces])
     if not crops:
         return [_whole(photo, whole)]
     return [replace(face, box=face.box * scale, number=i, count=len(crops)) for i, face in enumerate(crops, start=1)]
@@ -188,24 +195,38 @@ def default_detector() -> MtcnnDetector:
     return MtcnnDetector()
 
 
-def _crop(photo: NDArray[np.uint8], face: Sighting) -> Face:
+@functools.cache
+def _workers() -> Workers:
+    return Workers(available_cores())
+
+
+def _on_all_cores(function: Callable[..., Result], arguments: Sequence[tuple[Any, ...]]) -> list[Result]:
+    """What a function gives for each of the arguments; Pillow does not hold the GIL while it turns a picture."""
+    results: dict[int, Result] = {}
+
+    def call(number: int) -> None:
+        results[number] = function(*arguments[number])
+
+    _workers().run(call, len(arguments))
+    return [results[number] for number in range(len(arguments))]
+
+
+def _crop(photo: Photo, face: Sighting) -> Face:
     crop = upright(photo, face.centre, face.extent * (1 + 2 * MARGIN), face.angle, (SIZE, SIZE))
     return Face(crop, face.angle, corners(face), face.score)
 
 
-def _whole(photo: NDArray[np.uint8], size: tuple[int, int]) -> Face:
+def _whole(photo: Photo, size: tuple[int, int]) -> Face:
     width, height = size
     outline = np.array([[0.0, 0], [width, 0], [width, height], [0, height]])
     return Face(resized(photo, (SIZE, SIZE)), 0.0, outline, 0.0, found=False)
 
 
-def _look(
-    image: Image.Image | NDArray[np.uint8], detector: Detector, angles: Sequence[float], scale: float
-) -> list[Sighting]:
+def _look(photo: Photo, detector: Detector, angles: Sequence[float], scale: float) -> list[Sighting]:
     """Run the detector on the whole photograph, at this scale, at each angle."""
-    extent = np.array(image.shape[1::-1] if isinstance(image, np.ndarray) else image.size, float)
+    extent = np.array(size_of(photo), float)
     width, height = np.maximum(np.rint(extent * scale), 1).astype(int).tolist()
-    copy = resized(image, (width, height), reducing_gap=2.0)
+    copy = resized(photo, (width, height), reducing_gap=2.0)
     unit = extent / (width, height)  # pixels of the photograph per pixel of the copy
     if isinstance(detector, LandmarkDetector):
         found = detector.find(copy)
@@ -217,32 +238,37 @@ def _look(
     return [s._replace(centre=s.centre * unit, extent=s.extent * unit) for s in seen]
 
 
-def _landmarks_again(photo: NDArray[np.uint8], detector: LandmarkDetector, find: Sighting) -> Sighting | None:
-    """Find one find's landmarks again, in pictures that it fills; None where it is no face after all.
+def _landmarks_again(photo: Photo, detector: LandmarkDetector, finds: list[Sighting]) -> list[Sighting]:
+    """Find the landmarks of finds again, in pictures that each fills; those that are faces after all.
 
     Landmarks are surest in an upright face, and each look errs by a few pixels in a way of its own: so the face is
     turned upright by what the first round says, and the mean of the second counts.
     """
     for _ in range(2):
-        side, turns = find.extent.max(), [find.angle + angle for angle in LANDMARK_ANGLES]
-        pictures = [upright(photo, find.centre, (side, side), angle, (O_SIDE, O_SIDE)) for angle in turns]
-        points, scores = detector.look_closer(pictures)  # [n, 5, 2], [n]
-        if scores.mean() < detector.min_score:
-            return None
-        offsets = (points / O_SIDE - 0.5) * side
-        places = [find.centre + some @ turn(angle) for some, angle in zip(offsets, turns, strict=True)]
-        find = from_landmarks(np.average(places, axis=0, weights=scores), float(scores.mean()))
-    return find
+        looks = [(find, find.angle + angle) for find in finds for angle in LANDMARK_ANGLES]
+        points, scores = detector.look_closer(_on_all_cores(functools.partial(_filling, photo), looks))
+        places = np.reshape(
+            [
+                find.centre + (some / O_SIDE - 0.5) * find.extent.max() @ turn(angle)
+                for (find, angle), some in zip(looks, points, strict=True)
+            ],
+            (-1, len(LANDMARK_ANGLES), 5, 2),
+        )
+        finds = [
+            from_landmarks(np.average(some, axis=0, weights=weights), float(weights.mean()))
+            for some, weights in zip(places, scores.reshape(-1, len(LANDMARK_ANGLES)), strict=True)
+            if weights.mean() >= detector.min_score
+        ]
+    return finds
 
 
-def _look_again(photo: NDArray[np.uint8], detector: Detector, find: Sighting) -> Sighting | None:
-    """Look at one find in a picture of its own; None where it is no face after all."""
-    if isinstance(detector, LandmarkDetector):
-        return _landmarks_again(photo, detector, find)
-    return _upright_again(photo, detector, find)
+def _filling(photo: Photo, find: Sighting, angle: float) -> NDArray[np.uint8]:
+    """The picture that a find fills, turned by an angle."""
+    side = find.extent.max()
+    return upright(photo, find.centre, (side, side), angle, (O_SIDE, O_SIDE))
 
 
-def _upright_again(photo: NDArray[np.uint8], detector: Detector, find: Sighting) -> Sighting | None:
+def _upright_again(photo: Photo, detector: Detector, find: Sighting) -> Sighting | None:
     """Look at one find at nine angles, in a picture where it is 64 pixels large; None where it is no face after all.
 
     With one size for all, scores can be compared between faces too. The nine angles have to lie evenly around the
@@ -259,9 +285,7 @@ def _upright_again(photo: NDArray[np.uint8], detector: Detector, find: Sighting)
     return _mean(seen)._replace(score=score)
 
 
-def _sightings_of(
-    find: Sighting, photo: NDArray[np.uint8], detector: Detector, turns: Sequence[float]
-) -> list[Sighting]:
+def _sightings_of(find: Sighting, photo: Photo, detector: Detector, turns: Sequence[float]) -> list[Sighting]:
     """The strongest detection that is the same face, at each angle at which there is one."""
     side = 2 * find.extent.max()
     seen: list[Sighting] = []
@@ -280,7 +304,7 @@ def _mean(seen: list[Sighting]) -> Sighting:
 
 
 def _detect(
-    photo: NDArray[np.uint8],
+    photo: Photo,
     detector: Detector,
     centre: NDArray[np.float64],
     extent: NDArray[np.float64],
