@@ -208,6 +208,19 @@ def _write_half(path):
         raise OSError(28, "disk full")
 
 
+def test_what_a_full_disk_cuts_off_leaves_nothing(tmp_path):
+    resource = pytest.importorskip("resource", reason="Windows has no limit on the size of files")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    full = pytest.raises(ArgumentError, match="cannot be written: File too large")
+    try:
+        with full, output.written("-o", tmp_path / "page.html") as file:
+            file.write(b"more than ten bytes")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_device_can_be_written_to():
     output.check_file("--json", os.devnull)
     with output.written("--json", os.devnull) as file:

@@ -297,6 +297,51 @@ def test_what_a_run_left_half_written_is_cut_off(suffix, network, photographs, t
     assert [row["image"] for row in rows(output)] == photographs[:6]
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("ages.csv.run.json", b'{"settings"', "ages.csv.run.json is damaged"),
+        ("ages.csv.run.json", b"[]", "ages.csv.run.json is damaged"),
+        ("ages.csv.run.json", b'{"settings": {"networks": {"a": 1}, "conv": "im2col"}, "bytes": 5}', "is damaged"),
+        ("ages.csv", b"image,network\n", "ages.csv: was changed after it was written"),
+        ("ages.csv", b"x" * 9999, "ages.csv: was changed after it was written"),
+        ("ages.jsonl", b"[1]\n" * 9999, "ages.jsonl: was changed after it was written"),
+        ("ages.parquet", b"x\n" * 9999, "ages.parquet: was changed after it was written"),
+    ],
+)
+def test_what_somebody_else_changed_is_refused_and_left(name, content, reason, network, photographs, tmp_path, capsys):
+    output = tmp_path / name.removesuffix(".run.json")
+    words = ["--model", network, "-o", str(output), "--resume"]
+    assert cli.main(["predict", *photographs[:5], *words]) == 0
+    size = json.loads((tmp_path / f"{output.name}.run.json").read_text())["bytes"]
+    content = content[-size:]  # a line ends where one ended
+    (tmp_path / name).write_bytes(content)
+    capsys.readouterr()
+    assert cli.main(["predict", *photographs[:7], *words]) == 2
+    assert reason in capsys.readouterr().err
+    assert (tmp_path / name).read_bytes() == content
+
+
+@pytest.mark.parametrize("room", [300, 700])
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_a_full_disk_leaves_whole_rows_and_the_run_goes_on(suffix, room, network, photographs, tmp_path, capsys):
+    resource = pytest.importorskip("resource", reason="Windows has no limit on the size of files")
+    output = tmp_path / f"ages{suffix}"
+    command = ["predict", *photographs[:7], "--model", network, "-o", str(output), "--resume"]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        assert cli.main(command) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert f"-o {output}: cannot be written: File too large" in capsys.readouterr().err
+    written = tmp_path / (f"{output.name}.rows.jsonl" if suffix == ".parquet" else output.name)
+    assert not written.exists() or written.read_bytes()[-1:] in (b"", b"\n")
+    assert cli.main(command) == 0
+    assert [row["image"] for row in rows(output)] == photographs[:7]
+    assert not list(tmp_path.glob("*.part"))
+
+
 def test_the_method_of_a_run_stays_when_it_goes_on_with_few_photographs(vgg, photographs, tmp_path, capsys):
     output = tmp_path / "ages.csv"
     words = ["--model", vgg, "-o", str(output), "--resume"]

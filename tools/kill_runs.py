@@ -62,10 +62,7 @@ def kill_and_resume(photographs: Path, output: Path, seconds: float, kills: int,
     """One run to its end, killed at most so often -> how often it was."""
     done = 0
     while True:
-        options = ["--resume"] if output.with_name(f"{output.name}.run.json").exists() else []
-        if not options:
-            output.unlink(missing_ok=True)  # killed before it had written what it is
-        process = subprocess.Popen(command(photographs, output, *options), stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command(photographs, output, "--resume"), stderr=subprocess.DEVNULL)
         try:
             process.wait(rng.uniform(0, seconds) if done < kills else None)
             assert process.returncode == 1, process.returncode  # some photographs are broken

@@ -11,6 +11,7 @@ the run ends, in whichever way it is given the time to.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -61,13 +62,17 @@ class Results:
         self.done: set[str] = set()
         whole = self._whole_bytes()
         self.errors.unlink(missing_ok=True)
-        self._file = open(self._rows, "r+b" if self._rows.exists() else "w+b")  # noqa: SIM115  (closed by `close`)
+        # Without a buffer: it would hold what a full disk refused, and write it where the file ends by then.
+        self._file = open(self._rows, "r+b" if self._rows.exists() else "wb", buffering=0)  # noqa: SIM115  (see `close`)
         self._file.truncate(whole)
-        self.done.update(self._answered())
+        try:
+            self.done.update(self._answered())
+        except (ValueError, KeyError, TypeError, csv.Error):
+            raise self._changed() from None
         self._file.seek(0, os.SEEK_END)
+        self._write_state()
         if self.format == ".csv" and not whole:
             self._append([csv_line(self._csv.columns, in_file=True)])
-        self._write_state()
 
     # ------------------------------------------------------------------ going on
 
@@ -75,23 +80,34 @@ class Results:
         """How many bytes of the rows are whole; refuses a file that is not this run's."""
         if not self._state.exists():
             return 0
-        state = json.loads(self._state.read_text())
-        difference = _difference(state["settings"], self.settings)
+        settings, whole = _read_state(self.path)
+        difference = _difference(settings, self.settings)
         if difference:
             raise ArgumentError(f"--resume {self.path}: was written {difference}; give another -o, or remove it")
         if self.format == ".parquet" and not self._rows.exists():
             self._unpack()
             return self._rows.stat().st_size
-        return int(state["bytes"])
+        if not self._rows.exists():
+            return 0
+        with self._rows.open("rb") as file:
+            file.seek(max(whole - 1, 0))
+            if whole and file.read(1) != b"\n":  # it is shorter, or its rows end elsewhere
+                raise self._changed()
+        return whole
+
+    def _changed(self) -> ArgumentError:
+        return ArgumentError(
+            f"--resume {self.path}: was changed after it was written; give another -o, or remove it and {self._state}"
+        )
 
     def _answered(self) -> Iterator[str]:
         """The photographs that have rows."""
-        self._file.seek(0)
-        if self.format == ".csv":
-            lines = (line.decode("utf-8", "surrogateescape") for line in self._file)
-            yield from (row["image"] for row in csv.DictReader(lines))
-        else:
-            yield from (json.loads(line)["image"] for line in self._file)
+        with self._rows.open("rb") as file:
+            if self.format == ".csv":
+                lines = (line.decode("utf-8", "surrogateescape") for line in file)
+                yield from (row["image"] for row in csv.DictReader(lines))
+            else:
+                yield from (json.loads(line)["image"] for line in file)
 
     def _name(self, path: str) -> str:
         """A photograph's name as the format can have it: Parquet's text is UTF-8, and CSV no spreadsheet's formula."""
@@ -106,10 +122,7 @@ class Results:
     @staticmethod
     def method_of(path: Path) -> str | None:
         """How convolutions were computed by the run that is to go on; None where there is none."""
-        try:
-            return json.loads(state_of(path).read_text())["settings"]["conv"]
-        except (OSError, ValueError, KeyError):
-            return None
+        return _read_state(path)[0]["conv"] if state_of(path).exists() else None
 
     def __str__(self) -> str:
         return f"{self.path}, errors in {self.errors}" if self.error_count else str(self.path)
@@ -138,26 +151,36 @@ class Results:
 
     def write_error(self, path: str, error: NumpyVggError) -> None:
         """Append to the file of errors."""
-        with self.errors.open("ab") as file:
+        with self._writing(), self.errors.open("ab") as file:
             if not self.error_count:
                 file.write(line_bytes(csv_line(["image", "error"], in_file=True)))
             file.write(line_bytes(csv_line([csv_path(path), str(error)], in_file=True)))
         self.error_count += 1
 
     def _append(self, lines: Iterable[str]) -> None:
-        end = self._file.tell()
+        end, data = self._file.tell(), b"".join(map(line_bytes, lines))
         try:
-            self._file.write(b"".join(map(line_bytes, lines)))
-            self._file.flush()
-        except OSError as error:  # a full disk
-            os.truncate(self._rows, end)
-            raise ArgumentError(f"-o {self.path}: cannot be written: {error.strerror}; --resume goes on") from None
+            with self._writing():
+                while data:
+                    data = data[self._file.write(data) :]
+        except ArgumentError:
+            self._file.truncate(end)
+            raise
 
     def _write_state(self) -> None:
         """Say how many bytes are whole, in a file that is whole itself."""
         part = self._state.with_name(f"{self._state.name}.part")
-        part.write_text(json_text({"settings": self.settings, "bytes": self._file.tell()}, indent=1))
-        os.replace(part, self._state)
+        with self._writing():
+            part.write_text(json_text({"settings": self.settings, "bytes": self._file.tell()}, indent=1))
+            os.replace(part, self._state)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """What the system refuses, a full disk say, becomes our error; `--resume` cuts what is not whole."""
+        try:
+            yield
+        except OSError as error:
+            raise ArgumentError(f"-o {self.path}: cannot be written: {error.strerror}; --resume goes on") from None
 
     def close(self, finished: bool) -> None:
         """Close the file; of Parquet, make it."""
@@ -172,10 +195,13 @@ class Results:
     def _pack(self) -> None:
         pyarrow, parquet = _pyarrow()
         schema = pyarrow.schema([(name, getattr(pyarrow, kind)()) for name, kind in self._types.items()])
-        self._file.seek(0)
-        with written("-o", self.path) as out, parquet.ParquetWriter(out, schema) as writer:
+        with (
+            self._rows.open("rb") as lines,
+            written("-o", self.path) as out,
+            parquet.ParquetWriter(out, schema) as writer,
+        ):
             rows: list[dict[str, Any]] = []
-            for line in self._file:
+            for line in lines:
                 rows.append(json.loads(line))
                 if len(rows) == _GROUP:
                     writer.write_table(pyarrow.Table.from_pylist(rows, schema))
@@ -185,9 +211,13 @@ class Results:
     def _unpack(self) -> None:
         """The rows of a file that an earlier run finished, as the lines that they were."""
         _, parquet = _pyarrow()
-        with self._rows.open("wb") as file:
-            for batch in parquet.ParquetFile(self.path).iter_batches(_GROUP):
-                file.writelines(line_bytes(json_text(row)) for row in batch.to_pylist())
+        try:
+            with parquet.ParquetFile(self.path) as packed, self._writing(), self._rows.open("wb") as file:
+                for batch in packed.iter_batches(_GROUP):
+                    file.writelines(line_bytes(json_text(row)) for row in batch.to_pylist())
+        except (OSError, ValueError):  # it is gone, or no Parquet
+            self._rows.unlink(missing_ok=True)
+            raise self._changed() from None
 
 
 def check_output(path: Path, resume: bool, inputs: Sequence[str]) -> None:
@@ -214,6 +244,21 @@ def check_output(path: Path, resume: bool, inputs: Sequence[str]) -> None:
 def state_of(path: Path) -> Path:
     """The file beside `path` that says what answers, and how far it has come."""
     return path.with_name(f"{path.name}.run.json")
+
+
+def _read_state(path: Path) -> tuple[dict[str, Any], int]:
+    """What answered, and how many bytes of the rows are whole."""
+    state = state_of(path)
+    try:
+        read = json.loads(state.read_bytes())
+        settings, whole = read["settings"], int(read["bytes"])
+        networks = settings["networks"].values()
+        sound = isinstance(settings["conv"], str) and all(isinstance(network, dict) for network in networks)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        sound = False
+    if not sound:
+        raise ArgumentError(f"--resume {path}: {state} is damaged; give another -o, or remove both")
+    return settings, whole
 
 
 def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:

@@ -54,7 +54,8 @@ def written_whole(path: Path, *, sweeps: bool = True) -> Iterator[BinaryIO]:
             os.chmod(file.name, 0o666 & ~_umask())  # tempfile's own mode lets nobody else read a shared cache
             os.replace(file.name, path)
         except BaseException:
-            file.close()
+            with contextlib.suppress(OSError):  # closing writes what is left, which a full disk refuses once more
+                file.close()
             os.unlink(file.name)
             raise
 

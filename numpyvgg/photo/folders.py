@@ -107,8 +107,12 @@ def _kind(path: str) -> str:
         return "notes of macOS"
     if os.path.islink(path) and os.path.isdir(path):
         return "links to folders, which are not followed"
+    if os.path.islink(path) and not os.path.exists(path):
+        return "links to nowhere"
     if os.path.isdir(path):
         return "folders that cannot be read"
+    if not os.path.isfile(path):
+        return "that are no files, but pipes or devices"
     if is_raw(suffix):
         return f"raw files {suffix}, to be developed first"
     return f"{suffix} files" if suffix else "files without a suffix"
