@@ -404,6 +404,33 @@ def test_layer_normalization(shape, seed, bias, epsilon, data):
 
 
 @cases
+@given(
+    sizes=st.tuples(*[st.integers(1, 4)] * 5),
+    shared=st.integers(1, 3),
+    seed=seeds,
+    mask=st.sampled_from([None, np.float32, bool]),
+    data=st.data(),
+)
+def test_attention(sizes, shared, seed, mask, data):
+    batch, heads, size, queries, more = sizes
+    flat, causal, past = (data.draw(st.booleans()) for _ in range(3))
+    attributes = {"is_causal": int(causal), "softcap": data.draw(st.sampled_from([0.0, 2.0]))}
+    attributes |= data.draw(st.sampled_from([{}, {"scale": 0.3}]))
+    inputs = [numbers((batch, shared * heads, queries, size), seed)]
+    inputs += [numbers((batch, heads, queries, length), seed + length) for length in (size, size + 1)]
+    if flat:
+        inputs = [x.swapaxes(1, 2).reshape(batch, queries, -1) for x in inputs]
+        attributes |= {"q_num_heads": shared * heads, "kv_num_heads": heads}
+    keys = queries + (more if past else 0)
+    seen = None if mask is None else numbers((queries, keys), seed + 9, mask)
+    if mask is bool:
+        seen[:, 0] = True  # ONNX Runtime gives a mean for a query that sees nothing, the specification zero
+    inputs.append(seen)
+    inputs += [numbers((batch, heads, more, length), seed + length) for length in (size, size + 1)] if past else []
+    hold("Attention", inputs, attributes, opset=23, outputs=3 if past else 1)
+
+
+@cases
 @given(groups=st.integers(1, 3), each=st.integers(1, 3), spatial=shapes(1, 2), seed=seeds)
 def test_group_and_instance_normalization(groups, each, spatial, seed):
     channels = groups * each

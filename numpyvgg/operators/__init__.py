@@ -7,10 +7,10 @@ names, with the specification's defaults. A function that can have several outpu
 
 Arrays come in any dtype and are never changed; what comes out may be a view of what came in.
 
-This room, by what the operators do: `elementwise`, `activations`, `convolution` and `pooling` (on `windows`),
-`normalizations`, `products`, `reductions`, `moving`, `indexing`, `resizing`, `detection`. `signatures` is the table of
-what each may be given, `shapes` has a rule for what shape comes out, `checked` holds every call to both. It imports
-from `files`, `layers` and `kernels`.
+This room, by what the operators do: `elementwise`, `activations`, `attention`, `convolution` and `pooling` (on
+`windows`), `normalizations`, `products`, `reductions`, `moving`, `indexing`, `resizing`, `detection`. `signatures` is
+the table of what each may be given, `shapes` has a rule for what shape comes out, `checked` holds every call to both.
+It imports from `files`, `layers` and `kernels`.
 
 Source: https://onnx.ai/onnx/operators/, each operator's page with its history.
 """
@@ -25,6 +25,7 @@ from ..errors import UnsupportedModelError
 from ..files.onnx import Node, OnnxModel
 from . import (
     activations,
+    attention,
     convolution,
     detection,
     elementwise,
@@ -45,6 +46,7 @@ __all__ = ["NEWEST_OPSET", "Facts", "Operator", "bind", "find", "normalization",
 _ROOMS = (
     elementwise,
     activations,
+    attention,
     convolution,
     pooling,
     normalizations,

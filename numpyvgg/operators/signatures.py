@@ -31,6 +31,8 @@ Asin                input:float -> output:float
 Asinh               input:float -> output:float
 Atan                input:float -> output:float
 Atanh               input:float -> output:float
+Attention           Q:float K:float V:float2 attn_mask:ordered? past_key:float? past_value:float2? \
+                    nonpad_kv_seqlen:int64? -> Y:float present_key:float? present_value:float2? qk_matmul_output:float?
 AveragePool         X:float -> Y:float
 BatchNormalization  X:float scale:float2 B:float2 mean:float3 var:float3 -> \
                     Y:float running_mean:float3? running_var:float3? saved_mean:float? saved_var:float?
@@ -237,12 +239,15 @@ RANGES: dict[str, Allowed] = {
     "exclusive": _FLAG,
     "fmod": _FLAG,
     "group": _POSITIVE,
+    "is_causal": _FLAG,
     "is_test": _FLAG,
     "keepdims": _FLAG,
     "k": _NOT_NEGATIVE,
     "keep_aspect_ratio_policy": Allowed(words=("stretch", "not_larger", "not_smaller")),
     "kernel_shape": _POSITIVE,
+    "kv_num_heads": _POSITIVE,
     "largest": _FLAG,
+    "left_window_size": Allowed(-1),
     "nearest_mode": Allowed(words=("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")),
     "noop_with_empty_axes": _FLAG,
     "num_groups": _POSITIVE,
@@ -253,8 +258,11 @@ RANGES: dict[str, Allowed] = {
     "output_width": _POSITIVE,
     "p": _POSITIVE,
     "padding_mode": Allowed(words=("zeros", "border", "reflection")),
+    "q_num_heads": _POSITIVE,
+    "qk_matmul_output_mode": Allowed(0, 3),
     "reduction": Allowed(words=("none", "add", "mul", "max", "min")),
     "reverse": _FLAG,
+    "right_window_size": Allowed(-1),
     "sampling_ratio": _NOT_NEGATIVE,
     "saturate": _FLAG,
     "select_last_index": _FLAG,

@@ -16,6 +16,7 @@ from typing import Any
 
 from . import (
     activations,
+    attention,
     convolution,
     detection,
     elementwise,
@@ -33,6 +34,7 @@ __all__ = ["Needing", "Shape", "refuse", "rule"]
 
 _FILES = (
     activations,
+    attention,
     convolution,
     detection,
     elementwise,
