@@ -212,6 +212,21 @@ def test_inputs_and_outputs_are_described_as_onnxruntime_describes_them():
     assert ours.get_providers() == theirs.get_providers()
 
 
+def test_outputs_whose_shape_the_file_leaves_open_have_the_one_that_follows():
+    """Programs read the number of classes or boxes there."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["conv"], strides=[2, 2]),
+        helper.make_node("Flatten", ["conv"], ["flat"]),
+        helper.make_node("ArgMax", ["flat"], ["best"], axis=1),
+    ]
+    outputs = [("conv", None), ("flat", [1, None]), ("best", None, TensorProto.INT64), ("w", None)]
+    model = make_model(nodes, [("x", [1, 3, 9, 9])], outputs, {"w": np.zeros((4, 3, 3, 3), np.float32)})
+    theirs = onnxruntime.InferenceSession(model.SerializeToString()).get_outputs()
+    described = [(value.name, value.type, value.shape) for value in theirs]
+    assert [(value.name, value.type, value.shape) for value in InferenceSession(model).get_outputs()] == described
+    assert described[0] == ("conv", "tensor(float)", [1, 4, 4, 4])
+
+
 RELU = make_model([helper.make_node("Relu", ["x"], ["y"])], [("x", ["N", 3, 4])], [("y", ["N", 3, 4])])
 GOOD = np.zeros((2, 3, 4), np.float32)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..errors import ArgumentError, ModelFormatError, UnsupportedModelError
-from ..files.onnx import OnnxModel
+from ..files.onnx import OnnxModel, ValueInfo
 from ..graph.graph import Graph
 from ..operators import Facts, Operator
 
@@ -13,14 +13,19 @@ from ..operators import Facts, Operator
 def check_graph(
     graph: Graph,
     operators: Mapping[int, Operator],
-) -> None:
-    """Carry types and shapes from the inputs through the graph, as far as they are known.
+) -> list[ValueInfo]:
+    """Carry types and shapes from the inputs through the graph, as far as they are known, to the outputs.
 
     Parameters
     ----------
     graph : Graph
     operators : mapping of int to Operator
         By ``id(node)``; nodes that are not there are constants.
+
+    Returns
+    -------
+    list of ValueInfo
+        The outputs as the file describes them, and what it leaves open as it follows from the inputs.
 
     Raises
     ------
@@ -51,6 +56,14 @@ def check_graph(
     for output in model.outputs:
         if output.name not in known and output.name not in model.initializers:
             raise ModelFormatError(f"{model.path}: output {output.name!r} is nothing that the graph computes")
+    return [_described(output, _facts(model, known, output.name) or Facts()) for output in model.outputs]
+
+
+def _described(output: ValueInfo, found: Facts) -> ValueInfo:
+    shape = output.shape if output.shape is not None else found.shape
+    if shape is not None and found.shape is not None and len(shape) == len(found.shape):
+        shape = tuple(found if size is None else size for size, found in zip(shape, found.shape, strict=True))
+    return ValueInfo(output.name, output.dtype or found.dtype, shape)
 
 
 def _array_type(dtype: str | None) -> str | None:

@@ -119,7 +119,7 @@ class InferenceSession:
 
     def get_outputs(self) -> list[NodeArg]:
         """The outputs that `run` returns when it is asked for none by name."""
-        return [NodeArg(value) for value in self._model.outputs]
+        return [NodeArg(value) for value in self._planner.outputs]
 
     def get_overridable_initializers(self) -> list[NodeArg]:
         """The initializers that are listed as inputs: `run` may be given other values for them."""

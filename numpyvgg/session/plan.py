@@ -77,6 +77,11 @@ class Planner:
     max_bytes : int, optional
         The largest result that a step may make.
 
+    Attributes
+    ----------
+    outputs : list of ValueInfo
+        The graph's outputs, with types and shapes as far as they are known.
+
     Raises
     ------
     UnsupportedModelError
@@ -97,7 +102,7 @@ class Planner:
         self._functions = {
             id(node): operators.bind(node, model, max_bytes) for node in model.nodes if node.op_type != "Constant"
         }
-        check_graph(self.graph, self._functions)
+        self.outputs = check_graph(self.graph, self._functions)
         self._prepared: dict[Any, Any] = {}
 
     # ------------------------------------------------------------------ the graph as it is
