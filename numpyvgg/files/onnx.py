@@ -3,11 +3,12 @@
 An ONNX file is one protobuf message, a `ModelProto`; the tree below is what this module reads of it, with the field
 numbers of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto)::
 
-    ModelProto         ir_version 1, producer_name 2, domain 4, graph 7, opset_import 8, metadata_props 14
+    ModelProto         ir_version 1, producer_name 2, domain 4, graph 7, opset_import 8, metadata_props 14, functions 25
       GraphProto       node 1, name 2, initializer 5, input 11, output 12
         NodeProto      input 1, output 2, name 3, op_type 4, attribute 5, domain 7
         TensorProto    dims 1, data_type 2, float_data 4 ... raw_data 9, external_data 13
         ValueInfoProto name 1, type 2
+      FunctionProto    name 1, input 4, output 5, node 7, opset_import 9, domain 10, attribute_proto 11
 
 Reading costs one walk over a few kilobytes of structure: the weights between them are stepped over. A weight becomes an
 array when it is asked for, and stays on the file's bytes where NumPy can compute on them. Three times out of four it
@@ -26,6 +27,7 @@ import numpy as np
 
 from ..errors import ArgumentError, ModelFormatError, UnsupportedModelError, printable, reported_as_ours
 from .external import ExternalFiles
+from .functions import Function, Reference, inlined
 from .kinds import ONNX, refuse
 from .source import Source
 from .tensor import BFLOAT16, StoredTensor, dtype_name, read_tensor
@@ -268,9 +270,11 @@ def _read_model(source: Source, files: ExternalFiles | None) -> OnnxModel:
     for message in graph.messages(11, "input"):
         name = message.text(1)
         inputs[name] = None if name in stored else _read_value_info(message)
+    nodes = [_read_node(m, files) for m in graph.messages(1, "node")]
+    functions = {(f.domain, f.name): f for f in _read_functions(model, files, imports[""])}
     return OnnxModel(
         path=source.name,
-        nodes=[_read_node(m, files) for m in graph.messages(1, "node")],
+        nodes=inlined(source.name, nodes, functions, lambda count: graph.charge(_NODE * count)),
         initializers=Initializers(stored),
         inputs=[value for value in inputs.values() if value],
         overridable=[name for name, value in inputs.items() if not value],
@@ -289,6 +293,22 @@ def _read_model(source: Source, files: ExternalFiles | None) -> OnnxModel:
             custom_metadata_map={m.text(1): m.text(2) for m in model.messages(14, "metadata_props")},
         ),
     )
+
+
+def _read_functions(model: Message, files: ExternalFiles | None, opset: int) -> Iterator[Function]:
+    for message in model.messages(25, "functions"):
+        for entry in message.messages(9, "opset_import"):
+            if not _domain(entry.text(1)) and entry.integer(2) != opset:
+                message.fail(f"it is written for operator set {entry.integer(2)}, and the graph for {opset}")
+        message.charge(_NODE * message.count(7))
+        yield Function(
+            domain=_domain(message.text(10)),
+            name=message.text(1),
+            inputs=message.texts(4),
+            outputs=message.texts(5),
+            nodes=[_read_node(m, files) for m in message.messages(7, "node")],
+            defaults={m.text(1): _read_attribute(m, files) for m in message.messages(11, "attribute_proto")},
+        )
 
 
 def _domain(name: str) -> str:
@@ -313,8 +333,12 @@ def _read_node(message: Message, files: ExternalFiles | None) -> Node:
 def _read_attribute(message: Message, files: ExternalFiles | None) -> Any:
     """The value of an AttributeProto; its type is field 20, or (before IR 2) the field that is there.
 
+    In a function, field 21 names the attribute of the call whose value it has.
+
     AttributeType counts the fields 2 to 11 from 1.
     """
+    if message.has(21):
+        return Reference(message.text(21))
     kind = message.integer(20) or next((number - 1 for number in range(2, 12) if message.has(number)), 0)
     if kind == 1:
         return message.single(2)

@@ -1,0 +1,106 @@
+"""Functions that a file defines for itself: each call of one stands for the nodes of its body.
+
+PyTorch's exporter of 2023 wrote every operator of its own as such a function, and whole modules.
+
+Source: FunctionProto in onnx.proto, and https://onnx.ai/onnx/repo-docs/IR.html, "Functions".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ModelFormatError
+
+if TYPE_CHECKING:
+    from .onnx import Node
+
+
+@dataclass(frozen=True)
+class Reference:
+    """In a function's body, an attribute whose value is the call's attribute of this name."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function's body, the names of its tensors, and the attributes that a call may leave out."""
+
+    domain: str
+    name: str
+    inputs: list[str]
+    outputs: list[str]
+    nodes: list[Node]
+    defaults: dict[str, Any]
+
+
+def inlined(
+    path: str, nodes: Sequence[Node], functions: Mapping[tuple[str, str], Function], charge: Callable[[int], object]
+) -> list[Node]:
+    """The nodes with the bodies of functions in place of their calls.
+
+    Parameters
+    ----------
+    path : str
+        The file, for errors.
+    nodes : sequence of Node
+    functions : mapping of (domain, name) to Function
+    charge : callable
+        Is told how many nodes a call makes, and refuses too many: functions that call functions multiply.
+
+    Raises
+    ------
+    ModelFormatError
+        A function calls itself, or a call does not fit its function.
+    """
+    done: list[Node] = []
+    taken = {name for node in nodes for name in (*node.inputs, *node.outputs)}
+    waiting: list[tuple[Node, tuple[tuple[str, str], ...]]] = [(node, ()) for node in reversed(nodes)]
+    while waiting:
+        node, within = waiting.pop()
+        key = node.domain, node.op_type
+        function = functions.get(key)
+        if function is None:
+            done.append(node)
+            continue
+        if key in within:
+            raise ModelFormatError(f"{path}: {node}: the function calls itself")
+        if len(node.inputs) > len(function.inputs) or len(node.outputs) > len(function.outputs):
+            raise ModelFormatError(
+                f"{path}: {node} has {len(node.inputs)} inputs and {len(node.outputs)} outputs, and the function takes "
+                f"{len(function.inputs)} and gives {len(function.outputs)}"
+            )
+        charge(len(function.nodes))
+        waiting += [(inner, (*within, key)) for inner in reversed(_body(node, function, taken))]
+    return done
+
+
+def _body(call: Node, function: Function, taken: set[str]) -> list[Node]:
+    """The function's nodes on the call's tensors; the others get names that nobody has `taken`."""
+    place = call.name or ", ".join(call.outputs)
+    names = {"": "", **dict.fromkeys(function.inputs, ""), **dict(zip(function.inputs, call.inputs, strict=False))}
+    names |= {inner: outer for inner, outer in zip(function.outputs, call.outputs, strict=False) if outer}
+    for name in (name for node in function.nodes for name in (*node.outputs, *node.inputs)):
+        if name not in names:
+            fresh = f"{place}/{name}"
+            while fresh in taken:
+                fresh += "'"
+            taken.add(fresh)
+            names[name] = fresh
+    given = {**function.defaults, **call.attributes}
+    return [
+        replace(
+            node,
+            name=f"{place}/{node.name}" if node.name else "",
+            inputs=[names[name] for name in node.inputs],
+            outputs=[names[name] for name in node.outputs],
+            attributes={
+                key: given[value.name] if isinstance(value, Reference) else value
+                for key, value in node.attributes.items()
+                if not isinstance(value, Reference) or value.name in given
+            },
+        )
+        for node in function.nodes
+    ]
