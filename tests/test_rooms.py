@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
@@ -97,3 +98,17 @@ def test_from_bytes_to_probabilities_numpy_is_the_only_compiled_thing_that_is_im
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module] if isinstance(node, ast.ImportFrom) and not node.level and node.module else []
             assert {name.split(".")[0] for name in names} <= {"numpy", *pure}, module
+
+
+def test_a_network_needs_neither_photographs_nor_sessions_until_they_are_asked_for():
+    code = """if True:
+        import sys, numpyvgg
+        late = ("numpyvgg.photo", "numpyvgg.session", "numpyvgg.zoo", "numpyvgg.files.caffe")
+        assert not any(name.startswith(late) for name in sys.modules)
+        assert set(numpyvgg.__all__) <= set(dir(numpyvgg))
+        assert all(getattr(numpyvgg, name) is not None for name in numpyvgg.__all__)
+        assert numpyvgg.zoo.find and numpyvgg.session.InferenceSession is numpyvgg.InferenceSession
+        assert not hasattr(numpyvgg, "predictor")
+    """
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr

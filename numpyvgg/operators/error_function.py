@@ -11,7 +11,6 @@ import math
 from functools import cache
 
 import numpy as np
-from numpy.polynomial import chebyshev
 
 #: Beyond these erf(x) is 1 to within half a unit in the last place: the ranges of float32 and float64.
 _RANGES = {"float32": (4.0, 24), "float64": (6.0, 64)}
@@ -32,7 +31,7 @@ def erf(x: np.ndarray) -> np.ndarray:
 def _erf(x: np.ndarray, precision: str) -> np.ndarray:
     end, _ = _RANGES[precision]
     inside = np.clip(x, -end, end)
-    inside *= chebyshev.chebval(inside * inside * (2 / end**2) - 1, _coefficients(precision))
+    inside *= np.polynomial.chebyshev.chebval(inside * inside * (2 / end**2) - 1, _coefficients(precision))
     return np.where(np.abs(x) < end, np.clip(inside, -1, 1), np.sign(x))
 
 
@@ -45,4 +44,4 @@ def _coefficients(precision: str) -> np.ndarray:
         root = end * math.sqrt(max((u + 1) / 2, 0))
         return math.erf(root) / root if root > 1e-12 else 2 / math.sqrt(math.pi)
 
-    return chebyshev.chebinterpolate(np.vectorize(value), degree)
+    return np.polynomial.chebyshev.chebinterpolate(np.vectorize(value), degree)

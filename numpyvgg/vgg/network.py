@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import UnsupportedModelError
-from ..files.caffe import read_caffe
 from ..files.onnx import OnnxModel, SerializableModel, read_onnx
 from ..kernels import operations
 from ..layers import Operations, flatten, max_pool, relu, softmax
@@ -98,6 +97,8 @@ class VGG:
     @classmethod
     def from_caffe(cls, path: str | os.PathLike[str], prototxt: str | os.PathLike[str] = "", **options: Any) -> Self:
         """Find the network in a Caffe model, see `files.caffe.read_caffe`; options and errors as of `from_onnx`."""
+        from ..files.caffe import read_caffe  # which those who read ONNX need not wait for
+
         return cls.from_onnx(read_caffe(path, prototxt or None), **options)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
