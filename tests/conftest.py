@@ -58,11 +58,22 @@ def browser(tmp_path_factory):
     yield from chromium(tmp_path_factory.mktemp("chromium"))
 
 
-def pytest_collection_modifyitems(items):
-    """Mark the tests that use a network above; those that ask for one by name, or make one, say so themselves."""
+def pytest_addoption(parser):
+    parser.addoption("--thorough", action="store_true", help="also run the tests that take seconds, as .ci/run does")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Mark the tests that use a network above, and leave out those that only a thorough run has.
+
+    Tests that ask for a full-size network by name, or make one, say so themselves.
+    """
     for item in items:
         if {"zoo_path", "raw_path", "gender_path"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("full_size")
+    if not config.getoption("--thorough"):
+        left_out = [item for item in items if item.get_closest_marker("thorough")]
+        items[:] = [item for item in items if not item.get_closest_marker("thorough")]
+        config.hook.pytest_deselected(items=left_out)
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -35,6 +35,7 @@ def test_the_copies_that_peers_get_answer_as_the_file_does(plain, any_batch, pat
         np.testing.assert_allclose(theirs.run(None, {"input": x})[0][:1], one, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_each_system_is_measured_in_turn_and_its_runs_are_kept(path, tmp_path):
     systems = ["numpyvgg im2col", "onnxruntime"]
     done = numpyvgg("bench", path, "--systems", *systems, "--rounds", 2, "--json", tmp_path / "runs.json")

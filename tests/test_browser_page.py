@@ -95,6 +95,7 @@ def pixels_as_png(folder: Path) -> Path:
     return folder / "portrait.png"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("faces", [True, False], ids=["faces", "whole"])
 def test_a_photograph_is_answered_as_everywhere(browser, opened, tmp_path, faces):
     if not faces:
@@ -109,6 +110,7 @@ def test_a_photograph_is_answered_as_everywhere(browser, opened, tmp_path, faces
     assert "age-small" in shown(browser, "time")
 
 
+@pytest.mark.thorough
 def test_the_page_fits_and_is_alone_and_accessible(browser, opened):
     """Whoever looks at it; and once it is ready, Pyodide's stand-in is all that it speaks to."""
     assert all(asked.startswith(opened) for asked in requests(browser))
@@ -125,11 +127,13 @@ def test_the_page_fits_and_is_alone_and_accessible(browser, opened):
     assert "Nothing is uploaded" in browser.find_element(By.TAG_NAME, "main").text
 
 
+@pytest.mark.thorough
 def test_the_package_that_answers_is_the_wheel_beside_the_page(browser, opened, tmp_path):
     assert (tmp_path / "numpyvgg" / "models" / "age-v1.onnx").is_file()
     assert (tmp_path / "answers.py").is_file()
 
 
+@pytest.mark.thorough
 def test_a_picture_of_the_camera_is_answered_and_the_camera_closed(browser, opened):
     browser.execute_cdp_cmd("Browser.grantPermissions", {"permissions": ["videoCapture"], "origin": opened})
     browser.find_element(By.ID, "camera").click()
@@ -149,6 +153,7 @@ def test_a_camera_that_is_refused_is_said_in_words(browser, opened):
     assert shown(browser, "status") == "Ready."
 
 
+@pytest.mark.thorough
 def test_a_network_from_the_disk_is_asked_too(browser, opened, tmp_path):
     path = write_standin(tmp_path / "mine.onnx", Layout(), width=1 / 16)
     give(browser, "network", path)
@@ -187,6 +192,7 @@ def text(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("where", "what", "words"),
     [("network", damaged, "damaged.onnx: byte 2"), ("file", text, "letter.jpg is no photograph that this browser")],
@@ -224,6 +230,7 @@ def test_from_a_file_the_page_says_how_it_is_served(browser, page):
     wait_for(browser, "error", "python -m http.server")
 
 
+@pytest.mark.thorough
 def test_the_address_of_pyodide_is_one_line(page):
     source = Path(__file__).parents[1] / "docs" / "browser"
     changed = [
@@ -237,6 +244,7 @@ def test_the_address_of_pyodide_is_one_line(page):
     ]
 
 
+@pytest.mark.thorough
 def test_the_tool_says_how_the_folder_is_served(tmp_path):
     tool = Path(__file__).parents[1] / "tools" / "make_browser_page.py"
     wheel = tmp_path / "some.whl"

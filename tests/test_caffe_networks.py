@@ -54,6 +54,7 @@ def differences(model, writer, x):
 SPLITS = {"cut"}  # layers of several outputs, which are compared by the layers after them
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("form", ["old", "new"])
 def test_levi_and_hassners_network_is_opencvs_layer_by_layer(form, tmp_path, record_property):
     """Twenty images; V1 layers with old blob shapes, V2 layers with new ones."""
@@ -72,6 +73,7 @@ def test_levi_and_hassners_network_is_opencvs_layer_by_layer(form, tmp_path, rec
     assert np.array_equal(alone, InferenceSession(model).run(None, {"data": x[:1]})[0])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "build"), PUBLISHED.items(), ids=PUBLISHED)
 def test_published_architectures_are_opencvs_layer_by_layer(name, build, tmp_path, record_property):
     writer = build()

@@ -275,6 +275,7 @@ def specified(schema, side):
         yield {NUMPY_NAMES.get(name, name) for name in types}, value.option.name
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("op_type", SIGNATURES)
 def test_the_table_says_of_inputs_outputs_and_types_what_the_specification_says(op_type):
     newest = onnx.defs.get_schema(op_type)

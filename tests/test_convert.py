@@ -28,6 +28,7 @@ def both(path, x, *prototxt):
     return theirs.run(names, {"data": x}), ours.run(names, {"data": x})
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("form", ["old", "new"])
 def test_levi_and_hassners_network_converted_answers_the_same(form, tmp_path, capsys):
     path = levi_hassner(form=form, shapes=form).write(tmp_path)
@@ -37,6 +38,7 @@ def test_levi_and_hassners_network_converted_answers_the_same(form, tmp_path, ca
     assert "data ['N', 3, 227, 227] -> prob" in capsys.readouterr().out
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("build", PUBLISHED.values(), ids=PUBLISHED)
 def test_published_architectures_converted_answer_the_same(build, tmp_path):
     writer = build()

@@ -51,6 +51,7 @@ def run(code: str, place: Path, line: int, names: dict[str, object]) -> str:
     return printed.getvalue()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 @pytest.mark.usefixtures("folder")
 def test_every_block_of_python_runs_and_prints_what_stands_under_it(page, capsys):
@@ -123,6 +124,7 @@ def test_the_notebook_is_the_walkthrough():
     assert stored == notebook(WALKTHROUGH.read_text("utf-8")), "make it anew: python tools/make_notebook.py"
 
 
+@pytest.mark.thorough
 def test_the_notebook_runs_and_prints_what_it_holds(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
     stored = nbformat.read(WALKTHROUGH.with_suffix(".ipynb"), as_version=4)

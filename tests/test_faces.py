@@ -151,6 +151,7 @@ class RedCorner:
         return (box, np.array([25 - abs(tilt)])) if abs(tilt) < 25 else (np.empty((0, 4)), np.empty(0))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("angle", [-100, -72, -60, -33, -5, 0, 8, 41, 60, 75, 90, 170, 180])
 def test_the_box_of_a_turned_face_is_in_the_photographs_own_coordinates(angle: float) -> None:
     corners = turned_square((210, 150), 75, angle)
@@ -206,6 +207,7 @@ def test_what_is_seen_at_one_angle_only_is_no_face(seen_again: list[int], is_fac
     assert answer.found == is_face
 
 
+@pytest.mark.thorough
 def test_a_large_photograph_is_searched_on_a_copy_of_bounded_size() -> None:
     shapes = []
 
@@ -248,6 +250,7 @@ def turned(photo: Image.Image, angle: float) -> tuple[Image.Image, np.ndarray]:
     return new, np.c_[clockwise, np.array(new.size) / 2 - clockwise @ (np.array(photo.size) / 2)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("path", "angle"),
     [(PORTRAIT, -60), (PORTRAIT, -25), (PORTRAIT, 10), (PORTRAIT, 90), (HOPPER, -90), (HOPPER, 35), (HOPPER, 180)],
@@ -266,6 +269,7 @@ def test_a_turned_portraits_angle_is_found_within_5_degrees(
     assert overlap(face.box, np.c_[reference.box, np.ones(4)] @ matrix.T, new.size) >= 0.8
 
 
+@pytest.mark.thorough
 def test_every_face_of_a_group_is_found_at_its_own_angle(detector: Detector) -> None:
     group = Image.new("RGB", (520, 260), (128, 128, 128))
     for path, angle, left in ((PORTRAIT, 20, 0), (HOPPER, -30, 260)):
@@ -280,6 +284,7 @@ def test_every_face_of_a_group_is_found_at_its_own_angle(detector: Detector) -> 
     assert abs(found[1].angle - 20) < 7
 
 
+@pytest.mark.thorough
 def test_boxes_are_in_the_coordinates_of_the_photograph_as_exif_turns_it(
     detector: Detector, references: dict[Path, tuple[Image.Image, Face]], tmp_path: Path
 ) -> None:
@@ -292,6 +297,7 @@ def test_boxes_are_in_the_coordinates_of_the_photograph_as_exif_turns_it(
     np.testing.assert_array_equal(face.crop, upright_face.crop)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("form", "orientation"), [("jpg", 1), ("jpg", 6), ("png", 1), ("png", 6), ("jp2", 1)])
 def test_boxes_are_in_the_photographs_own_pixels_where_it_is_read_at_half_its_size(
     form: str, orientation: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -323,6 +329,7 @@ def test_what_finds_no_faces_is_refused_by_the_arguments_name(given: object) -> 
         align_faces(np.zeros((30, 30, 3), np.uint8), given)  # type: ignore[arg-type]
 
 
+@pytest.mark.thorough
 def test_a_face_cut_by_the_border_is_found_and_padded_with_the_border(
     detector: Detector, references: dict[Path, tuple[Image.Image, Face]]
 ) -> None:
@@ -334,6 +341,7 @@ def test_a_face_cut_by_the_border_is_found_and_padded_with_the_border(
     assert (face.crop[:20].max(axis=(1, 2)) > 0).all()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "photo",
     [
@@ -484,6 +492,7 @@ def test_align_goes_on_after_a_file_that_is_no_image_and_does_not_overwrite(
     assert "note.jpg: not an image" in line
 
 
+@pytest.mark.thorough
 def test_predict_answers_for_every_face_in_every_format(
     group: tuple[str, np.ndarray], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -503,6 +512,7 @@ def test_predict_answers_for_every_face_in_every_format(
     assert json.loads(rows[0]["box"]) == record["faces"][0]["box"]
 
 
+@pytest.mark.thorough
 def test_predict_answers_for_the_crop_that_align_makes(
     detector: Detector, references: dict[Path, tuple[Image.Image, Face]]
 ) -> None:
@@ -638,6 +648,7 @@ def test_drawings_of_many_photographs_go_to_a_folder(tmp_path: Path, capsys: pyt
     assert "a.png" in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 def test_one_face_can_be_chosen(group: tuple[str, np.ndarray], capsys: pytest.CaptureFixture[str]) -> None:
     photo, _ = group
     command = ["predict", photo, "--faces", "--model", "age-small"]

@@ -64,6 +64,7 @@ def steps(session):
     return len(planned)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("conv", ["im2col", "winograd"])
 @pytest.mark.parametrize("convolution", CONVOLUTIONS)
 @pytest.mark.parametrize("residual", [False, True])

@@ -74,6 +74,7 @@ def test_too_much_memory_and_time_are_seen(tmp_path, monkeypatch):
     assert words == ["refused", "slow", "large"]
 
 
+@pytest.mark.thorough
 def test_a_campaign_goes_on_where_it_stopped(tmp_path):
     def run(count: int) -> dict:
         command = [sys.executable, TOOL, tmp_path, "--seed", "5", "--count", str(count), "--kinds", "text"]
@@ -87,6 +88,7 @@ def test_a_campaign_goes_on_where_it_stopped(tmp_path):
     assert (state["next"], state["counts"]["files"], state["counts"]["text: files"]) == (50, 50, 50)
 
 
+@pytest.mark.thorough
 def test_a_death_is_counted_and_the_next_file_is_opened(tmp_path, monkeypatch):
     """The third file of a child ends it."""
     source = TOOL.read_text().replace('told("start")', 'told("start"); index == 2 and os.kill(os.getpid(), 11)')

@@ -17,6 +17,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("file", "classes", "size"), NETWORKS.values(), ids=NETWORKS)
 def test_the_rebuilt_network_is_the_published_one_in_size_and_onnx_runtimes_in_its_answers(file, classes, size):
     data = zoo_googlenet(file, classes).SerializeToString()

@@ -88,6 +88,7 @@ MANY = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", MANY)
 def test_reading_takes_no_object_for_each_field(name, monkeypatch):
     """The limit on structure is a fiftieth of what it is, and so are the files."""
@@ -336,6 +337,11 @@ def test_golden_tensors_that_are_pipes_or_no_arrays_are_refused(special):
         Path("golden/x.npz").write_bytes(content)
         with pytest.raises(ModelFormatError, match=r"x\.npz: not an \.npz of arrays"):
             read_golden(model, "golden")
+    huge = io.BytesIO()
+    np.lib.format.write_array_header_1_0(huge, {"descr": "<f4", "fortran_order": False, "shape": (10**12,)})
+    Path("golden/x.npz").write_bytes(zipped(huge.getvalue()))
+    with pytest.raises(ModelFormatError, match=r"x\.npz: says that its arrays have more bytes than"):
+        read_golden(model, "golden")
 
 
 def zipped(content: bytes) -> bytes:
@@ -585,6 +591,7 @@ def test_each_file_of_external_data_is_mapped_once(external):
 # ---------------------------------------------------------------------- the command line
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["producer_escape", "einstein_alt_ops_newline", "dims65", "vgg_identity_cycle"])
 def test_the_command_line_prints_hostile_files_without_control_characters(name):
     run = subprocess.run(

@@ -122,6 +122,7 @@ def test_depthwise_pools_as_its_parts_do(size):
     assert ops.conv_relu_pool(x, conv).tobytes() == parts.tobytes()
 
 
+@pytest.mark.thorough
 @settings(max_examples=40, deadline=None)
 @given(
     n=st.integers(1, 5),
@@ -372,6 +373,7 @@ def images() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (11, 3, 224, 224), np.uint8)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("conv", ["im2col", "winograd"])
 def test_a_network_answers_as_in_float64_and_alike_in_any_batch(conv, images):
     model = standin_model(Layout(batch="N"))
@@ -384,6 +386,7 @@ def test_a_network_answers_as_in_float64_and_alike_in_any_batch(conv, images):
     assert together[3:5].tobytes() == VGG16.from_onnx(model, conv=conv, threads=1)(images)[3:5].tobytes()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "layout",
     [

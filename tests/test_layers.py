@@ -137,6 +137,7 @@ def test_linear_is_onnx_runtimes_gemm(sizes, trans_a, trans_b, alpha, beta, bias
     assert y.dtype == np.float32
 
 
+@pytest.mark.thorough
 @EXAMPLES
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.integers(0, 99), st.sampled_from([1.0, 30.0, 1000.0]))
 def test_softmax_follows_both_rules_of_onnx_runtime(shape, seed, scale):

@@ -89,6 +89,7 @@ def test_every_layout_is_the_same_network(name, compare):
     assert net.configuration == "D"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("opset", range(7, 23))
 def test_every_opset_that_onnx_runtime_runs(opset, compare):
     compare("all no-ops", standin_model(Layout(opset=opset, no_ops=NO_OPS, initializers_as_inputs=opset < 9)))
@@ -156,6 +157,7 @@ def with_weights(path: Path) -> onnx.ModelProto:
     return model
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("path", EXPORTS, ids=lambda path: path.stem)
 def test_pytorchs_exports_are_recognised(path, compare):
     model = with_weights(path)

@@ -92,6 +92,7 @@ def networks(cache, tmp_path_factory, mean):
     return writers
 
 
+@pytest.mark.thorough
 def test_the_built_in_layers_are_those_of_the_definition_and_their_weights_fill_the_published_sizes(networks, tmp_path):
     for name, writer in networks.items():
         model = open_model(name)
@@ -108,6 +109,7 @@ def test_the_built_in_layers_are_those_of_the_definition_and_their_weights_fill_
 # ---------------------------------------------------------------------- preparations
 
 
+@pytest.mark.thorough
 def test_the_ten_crops_are_the_authors(networks, cache, mean):
     """Corners and middle of 256 x 256, then the same mirrored, each less the mean image resized to 227 x 227."""
     preparation = LEVI_HASSNER["ten-crop"]
@@ -164,6 +166,7 @@ def test_mean_images_are_resized_as_opencv_does(size, mean):
 # ---------------------------------------------------------------------- answers
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("preparation", [None, "paper", "ten-crop", "opencv"])
 def test_answers_are_the_mean_of_opencvs_over_the_views(preparation, networks):
     image = load_image(PORTRAIT)
@@ -185,6 +188,7 @@ def test_every_output_names_the_preparation(networks, capsys):
         assert "opencv" in "".join(capsys.readouterr())
 
 
+@pytest.mark.thorough
 def test_the_googlenets_answer_by_their_names(cache, tmp_path):
     image = load_image(PORTRAIT)
     for name in ("age-googlenet", "gender-googlenet"):

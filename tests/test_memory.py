@@ -94,6 +94,7 @@ FORMS = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("layer", ["conv3_2", "fc7", "fc8-101"])
 @pytest.mark.parametrize("form", FORMS)
 def test_a_weight_in_any_form_answers_as_its_numbers_in_float32(form, layer, portrait):

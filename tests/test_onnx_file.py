@@ -358,6 +358,7 @@ def test_a_wrong_argument_is_told():
         read_onnx(3)
 
 
+@pytest.mark.thorough
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_whatever_a_file_holds_the_reader_answers_or_says_why(data):

@@ -137,6 +137,7 @@ TYPES |= {"Equal": [np.float32, np.int64, bool], "And": [bool], "Or": [bool], "X
 TYPES |= {"Sum": [np.float32], "Mean": [np.float32], "Mod": [np.int64, np.int32], "PRelu": [np.float32]}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("op_type", TYPES)
 @cases
 @given(pair=broadcast_pairs, seed=seeds, swap=st.booleans(), data=st.data())
@@ -192,6 +193,7 @@ REDUCTIONS = (
 )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("op_type", REDUCTIONS.split())
 @cases
 @given(

@@ -44,6 +44,7 @@ def environment(**settings: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), "TOOLS": str(ROOT / "tools"), **settings}
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(os.name == "nt", reason="file names that are bytes")
 @pytest.mark.parametrize("name", try_locales.ENVIRONMENTS)
 def test_no_file_name_ends_a_run_whatever_the_outputs_encoding(name, folder, tmp_path):
@@ -69,6 +70,7 @@ def _part(stream: bytes, number: int) -> bytes:
     return begun.split(f"#{number + 1}#\n".encode())[0]
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(os.name == "nt", reason="a shell's way to close a stream")
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ def bare(folder: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(folder)}
 
 
+@pytest.mark.thorough
 def test_one_file_answers_where_only_numpy_and_pillow_are_installed(wheel, tmp_path, capsys):
     program, elsewhere = tmp_path / "numpyvgg.pyz", tmp_path / "site"
     make_zipapp(wheel, program)
@@ -73,6 +74,7 @@ def test_one_file_holds_what_the_wheel_needs_beside_compiled_packages(wheel):
     assert names == {"platformdirs", "threadpoolctl", "tqdm"}
 
 
+@pytest.mark.thorough
 def test_a_slim_wheel_has_all_but_the_age_network_and_says_so(wheel, slim, tmp_path):
     whole, part = (set(zipfile.ZipFile(path).namelist()) for path in (wheel, slim))
     assert {name for name in whole - part if ".dist-info/" not in name} == {"numpyvgg/models/age-v1.onnx"}
@@ -88,6 +90,7 @@ def test_a_slim_wheel_has_all_but_the_age_network_and_says_so(wheel, slim, tmp_p
     assert "age-small is not a part of this slim numpyvgg" in done.stderr
 
 
+@pytest.mark.thorough
 def test_pyinstaller_is_told_of_every_command_and_every_file_that_is_no_module(wheel, tmp_path):
     """The hook is run as PyInstaller does, on the package as it is installed."""
     with zipfile.ZipFile(wheel) as archive:

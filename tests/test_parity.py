@@ -232,6 +232,7 @@ def bfloat16_runtime(path):
     return run
 
 
+@pytest.mark.thorough
 def test_float32_passes_and_bfloat16_is_caught_in_every_layer(net_path, photographs):
     runtime = onnxruntime_on(net_path, photographs[:1])
     parity = compare(net_path, photographs[:3], runtime, ours=runtime)
@@ -244,6 +245,7 @@ def test_float32_passes_and_bfloat16_is_caught_in_every_layer(net_path, photogra
     assert {layer.judgement.hint for layer in products} == {"as if computed in bfloat16"}
 
 
+@pytest.mark.thorough
 def test_float64_is_held_to_float64(net_path, photographs):
     net = VGG16.from_onnx(net_path, dtype="float64")
     parity = assert_parity(net_path, photographs[:1], lambda x: dict(net.trace(x)), precision="float64")
@@ -264,6 +266,7 @@ def test_openvino_is_explained_in_float32_and_not_in_bfloat16(net_path, photogra
         assert parity.failures[0].name == "conv1_1"
 
 
+@pytest.mark.thorough
 def test_opencv_is_explained(net_path, photographs):
     assert_parity(net_path, photographs[:1], open_runtime("opencv", read_onnx(net_path), photographs[:1]))
 
@@ -338,6 +341,7 @@ FAULTS = [
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_onnxruntime_with_a_fault_is_caught_at_the_faulty_layer_and_nowhere_else(
     fault, net_path, photographs, tmp_path
@@ -355,6 +359,7 @@ def test_onnxruntime_with_a_fault_is_caught_at_the_faulty_layer_and_nowhere_else
     assert "ulp" in str(failure.value)
 
 
+@pytest.mark.thorough
 def test_a_fault_in_a_fused_layer_is_caught_at_the_next_tensor_that_is_exposed(net_path, photographs, tmp_path):
     model = onnx.load(net_path)
     dropped_bias(model)
@@ -387,6 +392,7 @@ def test_an_output_alone_is_held_to_the_whole_network(tmp_path):
     assert [layer.tensor for layer in off.failures] == ["p"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("conv", "dtype"), [("winograd", "float32"), ("im2col", "float32"), ("im2col", "float64")])
 def test_numpyvggs_own_kernels_round_no_more_than_a_sum_in_some_order(conv, dtype, net_path, photographs):
     net = VGG16.from_onnx(net_path, conv=conv, dtype=dtype)
@@ -396,6 +402,7 @@ def test_numpyvggs_own_kernels_round_no_more_than_a_sum_in_some_order(conv, dtyp
     assert {layer.judgement.verdict for layer in traced.layers} <= usual
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("shape", [(1, 8, 7, 7), (1, 4, 14, 14)])
 def test_another_shape_is_named(net_path, photographs, shape):
     runtime = onnxruntime_on(net_path, photographs[:1])
@@ -432,6 +439,7 @@ def test_overflow_and_nan_are_compared_as_they_are(tmp_path):
 # ---------------------------------------------------------------------- end to end
 
 
+@pytest.mark.thorough
 def test_drift_is_the_distance_from_float64(net_path, photographs):
     net = VGG16.from_onnx(net_path, dtype="float64")
     parity = compare(net_path, photographs[:2], lambda x: {k: v * (1 + 1e-3) for k, v in net.trace(x)})
@@ -544,6 +552,7 @@ def test_the_command_explains_onnxruntime_and_exits_0(net_path, capsys):
     assert "\033[" not in table  # not a terminal
 
 
+@pytest.mark.thorough
 def test_the_command_writes_golden_tensors_and_reads_them(net_path, tmp_path, capsys):
     folder = str(tmp_path / "golden")
     assert main(["parity", net_path, "--write", folder]) == 0
@@ -621,6 +630,7 @@ def test_what_cannot_be_judged_is_refused(net_path, photographs, tmp_path):
 # ---------------------------------------------------------------------- the documentation
 
 
+@pytest.mark.thorough
 def test_the_documentations_code_runs_and_settles_what_it_says(capsys):
     page = (Path(__file__).parents[1] / "docs" / "parity.md").read_text(encoding="utf-8")
     names: dict[str, Any] = {}

@@ -157,6 +157,7 @@ def test_two_runtimes_are_held_against_the_exact_layers_and_their_drifts_stand_s
 # ---------------------------------------------------------------------- adapters
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", [name for name in RUNTIMES if name != "openvino"])  # which may choose bfloat16
 def test_each_adapter_exposes_a_chain_and_is_explained(net, name):
     package = {"opencv": "cv2", "openvino": "openvino", "pytorch": "torch", "mnn": "MNN"}

@@ -58,6 +58,7 @@ WRONG_OUTPUTS = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("wrong", WRONG_OUTPUTS.values(), ids=WRONG_OUTPUTS)
 def test_a_wrong_output_alone_is_not_explained(deep, wrong):
     path, x = deep
@@ -67,6 +68,7 @@ def test_a_wrong_output_alone_is_not_explained(deep, wrong):
     assert [layer.name for layer in parity.failures] == ["prob"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("runtime", ["onnxruntime", "onnx.reference", "openvino-f32", "opencv"])
 def test_a_correct_output_alone_is_within_the_spread_of_our_own_passes(deep, runtime):
     path, x = deep
@@ -116,6 +118,7 @@ def test_a_bound_that_would_pass_zeros_explains_nothing(tmp_path):
 # ---------------------------------------------------------------------- precision is what the user says
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("form", ["float64", "lists", "PyTorch's methods", "a tuple of outputs"])
 def test_float32_is_float32_whatever_it_is_handed_over_as(deep, form):
     path, x = deep
@@ -192,6 +195,7 @@ def test_an_empty_batch_is_refused(deep):
         compare(deep[0], deep[1][:0], lambda x: x)
 
 
+@pytest.mark.thorough
 def test_a_golden_batch_is_judged_image_by_image_and_exit_codes_tell_the_verdicts(deep, tmp_path, capsys):
     path, x = deep
     run = open_runtime("onnxruntime", read_onnx(path), x[:1])
@@ -297,6 +301,7 @@ def test_a_scale_of_a_hundred_thousandth_is_not_usual(tmp_path):
 # ---------------------------------------------------------------------- one channel
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("layer", range(1, 7))
 @pytest.mark.parametrize("fault", ["bias", "weight"])
 def test_a_fault_of_one_filter_is_seen_at_its_layer_beyond_the_limit_that_is_stated_there(deep, layer, fault):
@@ -340,6 +345,7 @@ def test_equal_places_and_terms_are_no_fault_of_a_channel(tmp_path, places):
         assert sums.of_channel < 1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(4))
 def test_a_checkerboards_output_alone_is_within_the_spread(deep, seed):
     path, _ = deep

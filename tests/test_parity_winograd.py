@@ -17,6 +17,7 @@ def photograph(size):
     return np.ascontiguousarray(data.astronaut()[:size, :size].transpose(2, 0, 1)[None]).astype(np.float32)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("m", [2, 4, 6])
 @pytest.mark.parametrize("channels", [3, 64])
 @pytest.mark.parametrize("picture", ["noise", "photograph"])
@@ -28,6 +29,7 @@ def test_winograd_in_float32_is_explained_on_noise_and_on_photographs(tmp_path, 
     assert parity.verdict == "explained", str(parity)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("m", [4, 6])
 @pytest.mark.parametrize("bits", [18, 13, 11, 10, 8])
 @pytest.mark.parametrize("channels", [3, 256])

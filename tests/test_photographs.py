@@ -247,6 +247,7 @@ def test_a_grey_tiff_of_16_bits_with_alpha_is_refused_with_the_mend():
         load_image(colour_tiff(grey, [2]))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("fault", ["codes", "samples"])
 def test_nothing_but_our_own_line_is_said_of_a_damaged_tiff(fault, tmp_path):
     """libtiff prints what it stumbles over, from C; Pillow logs it."""
@@ -454,6 +455,7 @@ print((after - before) / (1 if sys.platform == "darwin" else 1024))
     return "\n".join(words), float(grown)
 
 
+@pytest.mark.thorough
 def test_a_telephones_200_megapixels_are_read_at_half_their_size(tmp_path):
     path = tmp_path / "phone.jpg"
     Image.linear_gradient("L").resize((16320, 12240)).save(path, quality=20)
@@ -462,6 +464,7 @@ def test_a_telephones_200_megapixels_are_read_at_half_their_size(tmp_path):
     assert grown <= 199.8 + 300  # the decoded size in MB, and 300
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("size", "samples"), [((50, 2_097_152), 3), ((12_000, 10_000), 4), ((13_000, 12_800), 1)], ids=str
 )
@@ -493,6 +496,7 @@ def _with_strips_at_one_place(data: bytes, count: int) -> bytes:
     return data[: place.offset] + entry + data[place.offset + 12 :] + offsets
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("kind", "size"), [("WEBP", (5200, 5000)), ("PNG", (16_001, 16_000)), ("GIF", (60_000, 60_000))]
 )

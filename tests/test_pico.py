@@ -72,6 +72,7 @@ def test_it_prepares_a_photograph_as_the_package_does(portrait):
     assert np.array_equal(pico.photograph(PORTRAIT), portrait)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("classes", [101, 2])
 def test_the_command_prints_the_answer(classes, tmp_path, portrait):
     path = write_standin(tmp_path / "net.onnx", classes=classes)

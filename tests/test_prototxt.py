@@ -71,6 +71,7 @@ def _rounded(value):
     return float(np.float32(value)) if isinstance(value, float) else value
 
 
+@pytest.mark.thorough
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30))
 def test_any_string_survives_being_written_and_read(text):
     written = text_format.MessageToString(CAFFE["NetParameter"](name=text))

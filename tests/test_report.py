@@ -626,6 +626,7 @@ def test_the_page_without_its_extra_says_what_to_install(small_path, tmp_path, c
     assert "pip install jinja2 matplotlib" in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 def test_with_nothing_fetched_the_bundled_networks_are_explained_on_the_face(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("NUMPYVGG_CACHE", str(tmp_path / "cache"))
     page = tmp_path / "report.html"

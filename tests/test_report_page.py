@@ -31,6 +31,7 @@ def page(tmp_path_factory, explanations):
     return path
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_page_fits_and_is_alone_and_accessible(browser, page, width, dark):

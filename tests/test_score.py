@@ -544,6 +544,7 @@ def after_the_first_shard(monkeypatch, action) -> None:
     monkeypatch.setattr(Run, "write", written)
 
 
+@pytest.mark.thorough
 def test_dask_gives_the_same_bytes_even_where_a_worker_dies(album, tmp_path, small_shards, cluster, monkeypatch):
     score(album, tmp_path / "here")
     pids = [worker.pid for worker in cluster.workers.values()]
@@ -553,6 +554,7 @@ def test_dask_gives_the_same_bytes_even_where_a_worker_dies(album, tmp_path, sma
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
 
 
+@pytest.mark.thorough
 def test_without_its_scheduler_a_run_stops_and_goes_on(album, tmp_path, capsys, small_shards, cluster, monkeypatch):
     score(album, tmp_path / "here")
     after_the_first_shard(monkeypatch, cluster.close)

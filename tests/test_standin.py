@@ -58,6 +58,7 @@ LAYOUTS = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
 def test_the_onnx_checker_accepts_every_layout(layout, tmp_path):
     path = write_standin(tmp_path / "net.onnx", layout)

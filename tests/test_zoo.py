@@ -311,6 +311,7 @@ def fetch_in_another_process(server, manner, *limit):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.thorough
 def test_processes_that_fetch_at_once_are_all_served_by_one_download(published, server):
     processes = [fetch_in_another_process(server, "slow") for _ in range(3)]
     ends = [process.communicate(timeout=60) for process in processes]
@@ -526,6 +527,7 @@ def test_the_cache_is_the_platforms_own_folder_unless_said_otherwise(monkeypatch
     assert cache_folder() == platformdirs.user_cache_path("numpyvgg", appauthor=False)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("file", LFS_POINTERS)
 def test_a_pointer_of_the_model_zoo_names_the_command_that_brings_its_network(file, tmp_path):
     """Whoever cloned the zoo without Git LFS has these; `git lfs pull` brings nothing any more."""

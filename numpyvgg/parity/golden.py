@@ -177,9 +177,10 @@ def _read_numpy(path: Path) -> Any:
             found = np.load(file)
             return {name: found[name] for name in found.files} if hasattr(found, "files") else found
     except MemoryError:
-        raise
+        raise ModelFormatError(f"{path}: says that its arrays have more bytes than this machine has memory") from None
     except Exception as error:  # zipfile, zlib and NumPy have a dozen kinds between them
-        raise ModelFormatError(f"{path}: not arrays of NumPy: {error}") from None
+        reason = f": {error}" if isinstance(error, OSError) else ""
+        raise ModelFormatError(f"{path}: not an {path.suffix} of arrays{reason}") from None
 
 
 def _read_safetensors(graph: ParityGraph, folder: Path, path: Path) -> Mapping[str, np.ndarray]:
