@@ -109,7 +109,8 @@ def progress_bar(iterable: Iterable[Any] | None = None, **options: Any) -> tqdm 
 
 def write_line(line: str, file: TextIO | None = None) -> None:
     """Print a line, on stdout by default; the bars of a terminal stay below it."""
-    if "tqdm" in sys.modules:
-        sys.modules["tqdm"].tqdm.write(line, file)
+    tqdm = sys.modules.get("tqdm")
+    if tqdm is not None:
+        tqdm.tqdm.write(line, file)
     else:
         print(line, file=file)

@@ -16,7 +16,7 @@ for name in ("PIL", "threadpoolctl", "platformdirs", "tqdm"):
     sys.modules[name] = None  # as if it were not installed
 import numpy as np
 import numpyvgg
-from numpyvgg import parity
+from numpyvgg import cli, parity
 from numpyvgg.files.cache import cache_folder
 from numpyvgg.photo.faces.search import align_faces
 
@@ -31,6 +31,11 @@ tensors = dict(zip(names, session.run(names, {session.get_inputs()[0].name: x}))
 assert parity.compare(path, x, lambda image: tensors).explained
 assert len(numpyvgg.predict(np.zeros((90, 80, 3), np.uint8)).answers) == 2
 assert [face.found for face in align_faces(np.zeros((90, 80, 3), np.uint8))] == [False]
+with open(f"{folder}/photograph.ppm", "wb") as file:
+    file.write(b"P6 80 90 255 " + bytes(3 * 80 * 90))
+assert cli.main(["predict", file.name, "--faces", "--model", "small"]) == 0
+assert cli.main(["predict", f"{folder}/nowhere.ppm", "--model", "small"]) == 2
+assert cli.main(["align", file.name, "-o", folder]) == 2  # a PNG needs Pillow
 assert cache_folder().name == "numpyvgg"
 assert not any(name.split(".")[0] in ("PIL", "scipy", "onnx") for name, module in sys.modules.items() if module)
 """
@@ -45,6 +50,8 @@ def test_a_network_answers_on_an_array_with_numpy_alone(tmp_path):
     root = Path(__file__).parents[1]
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert "no face found" in done.stdout
+    assert "fault of numpyvgg" not in done.stderr
     import onnxruntime
 
     (expected,) = onnxruntime.InferenceSession(path).run(None, {"input": x})
