@@ -324,6 +324,22 @@ def test_all_operators_that_are_missing_are_named_with_their_nodes():
 
 
 @pytest.mark.parametrize(
+    ("op_type", "domain", "mend"),
+    [
+        ("If", "", "subgraphs are not run here; an export for inputs of fixed sizes"),
+        ("LSTM", "", "recurrent networks are not run here"),
+        ("DequantizeLinear", "", "quantised networks are not run here; take the one in float32"),
+        ("ConvInteger", "", "quantised networks are not run here; take the one in float32"),
+        ("FusedConv", "com.microsoft", "take the network as it was exported"),
+    ],
+)
+def test_what_stays_out_is_said_with_what_may_be_done(op_type, domain, mend):
+    node = helper.make_node(op_type, ["x"], ["y"], domain=domain)
+    with pytest.raises(UnsupportedModelError, match=mend):
+        InferenceSession(make_model([node], [("x", [3, 3])], [("y", None)]))
+
+
+@pytest.mark.parametrize(
     ("nodes", "message"),
     [
         ([("Relu", ["b"], ["a"]), ("Relu", ["a"], ["b"])], "waits for its own output"),

@@ -14,6 +14,7 @@ Three things happen to the graph on the way; none of them changes a requested va
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -41,6 +42,14 @@ from .steps import (
     checked,
     in_single,
 )
+
+#: Kinds of operators that stay out, and what may be done about it.
+_STAY_OUT = {
+    "If|Loop|Scan|SequenceMap": "subgraphs are not run here; an export for inputs of fixed sizes often does without",
+    "LSTM|GRU|RNN": "recurrent networks are not run here",
+    "QLinear.*|.*[Qq]uantizeLinear|.*Integer": "quantised networks are not run here; take the one in float32",
+    "com[.]microsoft[.].*": "take the network as it was exported, not as ONNX Runtime has optimised it",
+}
 
 
 @dataclass
@@ -124,7 +133,9 @@ class Planner:
                 f"{operator} ({', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''})"
                 for operator, names in missing.items()
             )
-            raise UnsupportedModelError(f"{path}: operator set {opset}: these operators are not available: {listed}")
+            mends = [mend for kind, mend in _STAY_OUT.items() if any(re.fullmatch(kind, name) for name in missing)]
+            reasons = "; ".join([listed, *mends])
+            raise UnsupportedModelError(f"{path}: operator set {opset}: these operators are not available: {reasons}")
 
     # ------------------------------------------------------------------ the steps
 
