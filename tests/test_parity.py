@@ -17,7 +17,7 @@ import pytest
 import skimage.data
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from make_standin import NO_OPS, Layout, write_standin
+from make_standin import NO_OPS, Layout, standin_model, write_standin
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
@@ -40,17 +40,30 @@ F32 = np.dtype(np.float32)
 
 @pytest.fixture(scope="module")
 def net_path(tmp_path_factory):
-    """A VGG-16 of a sixteenth of the width, in the published files' layout."""
-    return str(write_standin(tmp_path_factory.mktemp("net") / "net.onnx"))
+    """A VGG-16 of a sixteenth of the width for images of 64 x 64, in the published files' layout."""
+    path = tmp_path_factory.mktemp("net") / "net.onnx"
+    onnx.save(for_small_images(standin_model()), path)
+    return str(path)
+
+
+def for_small_images(model):
+    """fc6 sees 2 x 2 places in place of 7 x 7."""
+    model.graph.input[0].CopyFrom(helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 64, 64]))
+    weight = numpy_helper.to_array(tensor_of(model, "fc6_W"))
+    places = weight.reshape(len(weight), -1, 7, 7)[:, :, :2, :2].reshape(len(weight), -1) * np.float32(7 / 2)
+    replace(tensor_of(model, "fc6_W"), places)
+    replace(tensor_of(model, "fc6_shape"), np.array([1, places.shape[1]]))
+    del model.graph.value_info[:]
+    return model
 
 
 @pytest.fixture(scope="module")
 def photographs():
-    """Ten different images as the networks take them.  [10, 3, 224, 224]"""
+    """Ten different images for them.  [10, 3, 64, 64]"""
     pictures = [skimage.data.astronaut(), skimage.data.coffee(), skimage.data.cat(), skimage.data.rocket()]
     images = [Image.fromarray(picture).convert("RGB") for picture in [*pictures, skimage.data.camera()]]
     images += [image.rotate(180).crop((40, 20, 240, 260)) for image in images]
-    return np.concatenate([to_tensor(image) for image in images])
+    return np.concatenate([to_tensor(image)[:, :, 16:208:3, 16:208:3] for image in images])
 
 
 def chain(tmp_path, nodes, tensors, input_shape, name="net.onnx", opset=17):
@@ -458,10 +471,11 @@ def test_the_file_with_all_outputs_passes_the_onnx_checker(net_path, photographs
     assert len(model.graph.output) == 37
 
 
-def test_weights_beside_the_model_are_found(tmp_path, photographs):
+def test_weights_beside_the_model_are_found(tmp_path):
     layout = Layout(storage="external", opset=17)
-    path = str(write_standin(tmp_path / "net.onnx", layout, width=1 / 32))
-    assert_parity(path, photographs[:1], onnxruntime_on(path, photographs[:1]))
+    path = str(write_standin(tmp_path / "net.onnx", layout, configuration="A", width=1 / 64))
+    x = to_tensor(Image.fromarray(skimage.data.astronaut()))
+    assert_parity(path, x, onnxruntime_on(path, x))
 
 
 def test_a_full_size_network_in_onnxruntime_is_explained(raw_path, portrait):
@@ -495,14 +509,15 @@ def test_golden_tensors_open_with_onnx_bit_for_bit(golden, net_path, photographs
         assert array.tobytes() == tensors[tensor.name].tobytes()
 
 
-def test_golden_tensors_are_written_past_nodes_that_do_nothing(photographs, tmp_path):
+def test_golden_tensors_are_written_past_nodes_that_do_nothing(tmp_path):
     """Pad and Dropout of operator set 17 read more than the image: pads, a ratio, whether to train."""
     layout = Layout(opset=17, storage="raw", no_ops=NO_OPS, flatten="Flatten")
     path = write_standin(tmp_path / "net.onnx", layout, configuration="A", width=1 / 64, classes=5)
-    folder = write_golden(path, photographs[:1], tmp_path / "golden")
+    x = to_tensor(Image.fromarray(skimage.data.astronaut()))
+    folder = write_golden(path, x, tmp_path / "golden")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    (expected,) = onnxruntime.InferenceSession(path, options).run(None, {"input": photographs[:1]})
+    (expected,) = onnxruntime.InferenceSession(path, options).run(None, {"input": x})
     _, ours = read_tensor_proto(folder / "test_data_set_0" / "output_0.pb")
     assert np.abs(ours - expected).max() <= 1e-6
 
