@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
+import measure_parity
 import numpy as np
 import onnxruntime
 import pytest
@@ -13,7 +15,8 @@ from test_parity import bfloat16, chain, conv_case, conv_net, onnxruntime_on, wi
 from numpyvgg import layers
 from numpyvgg.errors import ArgumentError
 from numpyvgg.parity import assert_parity, compare
-from numpyvgg.parity.excuses import _by_fft, _by_strassen
+from numpyvgg.parity.excuses import FREEDOM, _by_fft, _by_strassen
+from numpyvgg.parity.selftest import CORRECT, OF_OUTPUTS, OF_PRODUCTS
 from numpyvgg.parity.winograd import repeats
 
 # ---------------------------------------------------------------------- like terms
@@ -38,6 +41,22 @@ def test_a_plain_loop_in_a_long_product_of_equal_terms_is_rounding(tmp_path):
     assert layer.judgement.verdict == "like terms"
     exact = x.astype(np.float64) @ weight.T.astype(np.float64)
     assert compare(path, x, lambda x: exact + 3 * (loop - exact)).verdict == "not explained"
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("order", ["channels inside", "taps inside"])
+def test_a_loop_over_equal_channels_is_rounding_in_groups_and_in_either_order(tmp_path, groups, order):
+    weight = np.full((4, 512 // groups, 3, 3), 0.02, np.float32)
+    x = np.broadcast_to(np.float32(np.random.default_rng(0).uniform(0, 1, (3, 3))), (1, 512, 3, 3)).copy()
+    node = helper.make_node("Conv", ["x", "w"], ["y"], group=groups, kernel_shape=[3, 3])
+    path = chain(tmp_path, [node], {"w": weight}, x.shape)
+    terms = x[0].reshape(groups, -1, 9) * np.float32(0.02)  # [groups, C, taps]
+    terms = terms.transpose(0, 2, 1) if order == "channels inside" else terms
+    loop = np.add.accumulate(terms.reshape(groups, -1), axis=1)[:, -1].repeat(4 // groups).reshape(1, 4, 1, 1)
+    assert_parity(path, x, lambda x: loop)
+    exact = 0.02 * x.astype(np.float64).sum() / groups
+    wrong = exact + 30 * (loop - exact)
+    assert compare(path, x, lambda x: wrong).verdict == "not explained"
 
 
 # ---------------------------------------------------------------------- norm-wise kernels
@@ -226,3 +245,31 @@ def test_the_bound_of_lrn_is_reached_by_no_float32_and_covers_each_power(tmp_pat
     root = np.sqrt(np.float32(1) + np.float32(0.2) * squares)
     assert 0 < assert_parity(path, x, lambda x: x / (root * np.sqrt(root))).layers[0].probable < 1
     assert math.isfinite(float(root.max()))
+
+
+# ---------------------------------------------------------------------- the page's tables
+
+
+def table_of(name):
+    """A measured table of docs/parity.md: its header, and its rows."""
+    page = (Path(__file__).parents[1] / "docs" / "parity.md").read_text("utf-8")
+    lines = page.split(f"<!-- {name} -->\n")[1].split("<!-- end -->")[0].strip().split("\n")
+    header, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
+    return header, rows
+
+
+def test_the_pages_tables_are_the_tools_and_show_no_false_alarm_and_no_miss():
+    header, rows = table_of("runtimes")
+    assert len(rows) >= 9
+    assert {row[0] for row in rows} <= set(measure_parity.RUNTIMES)
+    assert all(row[header.index("inputs")] == row[header.index("explained")] == "100" for row in rows)
+    _, rows = table_of("faults")
+    assert {row[0] for row in rows} == {"float32", *CORRECT, *OF_PRODUCTS, *OF_OUTPUTS}
+    assert all(layers == right for _, layers, right, _ in rows)
+    header, rows = table_of("winograd")
+    assert [row[0] for row in rows] == list(measure_parity.POINTS)
+    for row in rows:
+        assert row[header.index("24 bits")] == "12 of 12"
+        assert {row[header.index(f"{bits} bits")] for bits in (13, 11, 10, 8)} == {"0 of 12"}
+    for name, ratio in table_of("kernels")[1]:
+        assert float(ratio) <= FREEDOM[name.split(",")[0].split()[0]]

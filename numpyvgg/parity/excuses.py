@@ -2,8 +2,8 @@
 
 **Like terms.** Where the terms of a sum are equal, so are the rounding errors of its partial sums: their mean is not
 zero, and the probable bound of `bounds` fails (Higham & Mary 2019 say so, section 5). What then happens in a plain loop
-can be tried: an error is excused that is no larger than that of a loop over the very terms, forwards or backwards, and
-the probable bound on top.
+can be tried: an error is excused that is no larger than that of a loop over the very terms (channel by channel or tap
+by tap, forwards or backwards), and the probable bound on top.
 
 **Norm-wise kernels.** A fast Fourier transform and Strassen's product mix all inputs before they take them apart again.
 Their errors are small beside the norm of what went in, and not beside each output's own terms: a row of zeros comes out
@@ -20,6 +20,8 @@ usually gives, since beside one huge number such a kernel may be wrong everywher
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -28,9 +30,10 @@ from .bounds import chance_lambda
 from .operations import Inputs
 from .products import Product, as_product
 
-#: How many times the trial's root mean square error another FFT or Strassen kernel may make: other lengths, other
-#: depths, other orders of the sum over channels.
-FREEDOM = 4.0
+#: How many times the trial's root mean square error another such kernel may make. Measured by tools/measure_parity.py:
+#: FFTs of other lengths and in tiles make 1.5 to 2.4 times the trial's, one to four of Strassen's steps 1.4 to 6.7;
+#: these are the next powers of two.
+FREEDOM = {"FFT": 4.0, "Strassen": 8.0}
 _MOST_TERMS, _FILTERS = 512, 16
 
 
@@ -51,7 +54,9 @@ def of_like_terms(node: Node, arrays: Inputs, error: np.ndarray, probable: np.nd
     if terms is None:
         return False
     exact = terms.sum(axis=1, dtype=np.float64)
-    loops = [np.add.accumulate(t.astype(np.float32), axis=1)[:, -1] - exact for t in (terms, terms[:, ::-1])]
+    single = terms.astype(np.float32)
+    orders = [single, single[:, ::-1], _channels_inside(node, single), _channels_inside(node, single)[:, ::-1]]
+    loops = [np.add.accumulate(order, axis=1)[:, -1] - exact for order in orders]
     if node.op_type == "GlobalAveragePool":
         loops = [loop / terms.shape[1] for loop in loops]
     return bool(np.all(error.ravel()[beyond] <= np.abs(loops).max(axis=0) + probable.ravel()[beyond]))
@@ -61,6 +66,8 @@ def _terms(node: Node, arrays: Inputs, shape: tuple[int, ...], elements: np.ndar
     """What some elements of the output are the sum of.  [S, K]"""
     if node.op_type == "GlobalAveragePool" and arrays[0] is not None:
         return arrays[0].reshape(math.prod(shape), -1)[elements]
+    if node.op_type == "Conv" and node.attributes.get("group", 1) > 1:
+        return _terms_of_groups(node, arrays, shape, elements)
     product = as_product(node, arrays)
     if product is None:
         return None
@@ -70,6 +77,38 @@ def _terms(node: Node, arrays: Inputs, shape: tuple[int, ...], elements: np.ndar
     channels, places = np.divmod(rank[elements], product.places)
     bias = np.zeros((len(elements), 1)) if product.bias is None else product.bias[channels, None]
     return np.concatenate([product.weight[channels] * product.columns(places).T, bias], axis=1, dtype=np.float64)
+
+
+def _terms_of_groups(node: Node, arrays: Inputs, shape: tuple[int, ...], elements: np.ndarray) -> np.ndarray | None:
+    """The same of a convolution in groups, each of which is a convolution by itself."""
+    x, weight, *bias = (np.asarray(array) for array in arrays)
+    groups, attributes = node.attributes["group"], {**node.attributes, "group": 1}
+    places = np.array(np.unravel_index(elements, shape))  # [4, S]
+    filters, inputs = len(weight) // groups, weight.shape[1]
+    terms = np.zeros((len(elements), math.prod(weight.shape[1:]) + 1))
+    for group in range(groups):
+        own = places[1] // filters == group
+        if not own.any():
+            continue
+        some = slice(group * filters, (group + 1) * filters)
+        part: Inputs = [x[:, group * inputs : (group + 1) * inputs], weight[some], *(each[some] for each in bias)]
+        within = (shape[0], filters, *shape[2:])
+        index = np.ravel_multi_index((places[0], places[1] - group * filters, *places[2:]), within, mode="clip")
+        found = _terms(replace(node, attributes=attributes), part, within, index[own])
+        if found is None:
+            return None
+        terms[own] = found
+    return terms
+
+
+def _channels_inside(node: Node, terms: np.ndarray) -> np.ndarray:
+    """A convolution's terms [S, C * taps + 1] with the channels of one tap next to each other."""
+    taps = math.prod(node.attributes.get("kernel_shape", [1])) if node.op_type == "Conv" else 1
+    products = terms[:, :-1]
+    if taps == 1 or products.shape[1] % taps:
+        return terms
+    inside = products.reshape(len(terms), -1, taps).transpose(0, 2, 1).reshape(len(terms), -1)
+    return np.concatenate([inside, terms[:, -1:]], axis=1)
 
 
 # ---------------------------------------------------------------------- norm-wise kernels
@@ -90,16 +129,19 @@ def of_kernels(node: Node, arrays: Inputs, error: np.ndarray, exact: np.ndarray)
     typical = np.array([np.median(row[row > 0]) if row.any() else 0.0 for row in outputs])  # [M]
     with np.errstate(over="ignore", invalid="ignore"):  # numbers near the largest excuse nothing
         kernels = {"FFT": _fft_error, "Strassen": _strassen_error}
-        return next((name for name, trial in kernels.items() if _is_usual(matrix, trial(product), typical)), "")
+        for name, trial in kernels.items():
+            if _is_usual(matrix, trial(product), typical, FREEDOM[name]):
+                return name
+    return ""
 
 
-def _is_usual(error: np.ndarray, usual: np.ndarray | None, typical: np.ndarray) -> bool:
+def _is_usual(error: np.ndarray, usual: np.ndarray | None, typical: np.ndarray, freedom: float) -> bool:
     """Whether errors [M, places] are as large as those of a kernel with this root mean square in each filter [M]."""
     if usual is None:
         return False
     each = np.sqrt(np.mean(np.square(error), axis=1))
-    largest = FREEDOM * chance_lambda(error.size, 0.0) * usual
-    return bool(np.all(each <= FREEDOM * usual) and np.all(error.max(axis=1) <= largest) and np.all(largest < typical))
+    largest = freedom * chance_lambda(error.size, 0.0) * usual
+    return bool(np.all(each <= freedom * usual) and np.all(error.max(axis=1) <= largest) and np.all(largest < typical))
 
 
 def _fft_error(product: Product) -> np.ndarray | None:
@@ -142,11 +184,11 @@ def _strassen_error(product: Product) -> np.ndarray | None:
     return np.full(len(product.weight), float(error))
 
 
-def _by_strassen(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """One step of Strassen's product of matrices with even sides (Higham 2002, equation 23.4)."""
+def _by_strassen(a: np.ndarray, b: np.ndarray, product: Callable[..., np.ndarray] = np.matmul) -> np.ndarray:
+    """One step of Strassen's product of matrices with even sides (Higham 2002, equation 23.4): seven smaller ones."""
     (a11, a12), (a21, a22) = (np.hsplit(half, 2) for half in np.vsplit(a, 2))
     (b11, b12), (b21, b22) = (np.hsplit(half, 2) for half in np.vsplit(b, 2))
-    p1, p2 = (a11 + a22) @ (b11 + b22), (a21 + a22) @ b11
-    p3, p4 = a11 @ (b12 - b22), a22 @ (b21 - b11)
-    p5, p6, p7 = (a11 + a12) @ b22, (a21 - a11) @ (b11 + b12), (a12 - a22) @ (b21 + b22)
+    p1, p2 = product(a11 + a22, b11 + b22), product(a21 + a22, b11)
+    p3, p4 = product(a11, b12 - b22), product(a22, b21 - b11)
+    p5, p6, p7 = product(a11 + a12, b22), product(a21 - a11, b11 + b12), product(a12 - a22, b21 + b22)
     return np.block([[p1 + p4 - p5 + p7, p3 + p5], [p2 + p4, p1 + p3 - p2 + p6]])

@@ -46,8 +46,8 @@ POINTS = {m: _ALL_POINTS[: m + 1] for m in range(2, 9)}
 USUAL_TILES = (2, 4, 6)
 #: Tile sizes whose pattern is strong enough to be named: the transforms of F(2 x 2, 3 x 3) hold only 0, 1 and 1/2.
 NAMED = (4, 6)
-#: How many times `usual_error` a kernel of other points, another order or scaling may be off. A choice: two bits.
-#: OpenCV's kernel differs by less on the tests' inputs; one that computes in 18 bits, by more.
+#: How many times `usual_error` a kernel of other points, another order or scaling may be off: two bits. Measured by
+#: tools/measure_parity.py (docs/parity.md): kernels at the points of ncnn, OpenCV, MNN and our own need no more.
 FREEDOM = 4.0
 _SAMPLED_TILES, _SAMPLED_FILTERS = 32, 64
 
