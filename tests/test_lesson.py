@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import signal
 import struct
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -476,12 +478,35 @@ def test_the_command_answers_a_file(tmp_path, capsys):
         ("import sys\nsys.exit(3)\n", "line 2 raises SystemExit"),
         ("def size():\n    pass\n", "defines no output_size"),
         ("output_size = 3\n", "takes a function, not int"),
+        (
+            "x = 1\nwhile True:\n    try:\n        x = x / 0\n    except Exception:\n        x = 1\n",
+            "stopped after 0.3 s",
+        ),
+        ("def turn():\n    while True: pass\nturn()\n", "line 2 is where it was stopped after 0.3 s"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_one_line(tmp_path, capsys, text, reason):
+def test_a_file_that_cannot_be_used_is_one_line(tmp_path, capsys, monkeypatch, text, reason):
+    monkeypatch.setattr(exercise, "SECONDS", 0.3 if "stopped" in reason else 10)
     code, out, err = run_check(tmp_path, capsys, 5, text)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert reason in err
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import time\ntime.sleep(600)\n",
+        "import time\nwhile True:\n    try:\n        while True: time.sleep(0.01)\n    except BaseException: pass\n",
+    ],
+    ids=["asleep", "catches everything"],
+)
+def test_a_file_that_cannot_be_stopped_ends_the_program(tmp_path, text):
+    path = tmp_path / "my.py"
+    path.write_text(text, "utf-8")
+    code = "from numpyvgg.cli import main; from numpyvgg.lesson import exercise; exercise.SECONDS = 0.3; "
+    code += f"main(['check', '5', {str(path)!r}])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stderr) == (2, f"numpyvgg: {path}: does not end, and cannot be stopped\n")
 
 
 def test_a_missing_file_is_one_line(capsys):

@@ -22,7 +22,7 @@ import numpy as np
 
 Function = Callable[..., Any]
 CASES = 40
-#: For all cases together
+#: For all cases together; as much again for what else a learner's file does
 SECONDS = 10.0
 
 
@@ -91,7 +91,7 @@ class _Raised:
         return f"raised {type(self.error).__name__} in line {last.lineno} of {last.filename}: {self.error}"
 
 
-class _TimeIsUp(BaseException):
+class TimeIsUp(BaseException):
     """No `Exception`, which a learner's own code may catch."""
 
 
@@ -101,10 +101,10 @@ def judge(number: int, exercise: Exercise, function: Function) -> Verdict:
     cases = list(islice(exercise.cases(np.random.default_rng(number)), CASES))
     answers: list[Any] = []
     try:
-        with _limited(SECONDS):
+        with limited(SECONDS):
             for case in cases:
                 answers.append(_answer(function, case))
-    except _TimeIsUp:
+    except TimeIsUp:
         place = f"in case {len(answers) + 1} of {len(cases)}; is there a loop without an end?"
         return Verdict(False, f"{title}: stopped after {SECONDS:g} s {place}\n{_shown(exercise, cases[len(answers)])}")
     return _compared(title, exercise, cases, answers)
@@ -166,8 +166,8 @@ def same(one: Any, other: Any, tolerance: float) -> bool:
 
 
 @contextmanager
-def _limited(seconds: float) -> Iterator[None]:
-    """Raise `_TimeIsUp` in the body after so many seconds, in whichever thread it runs.
+def limited(seconds: float) -> Iterator[None]:
+    """Raise `TimeIsUp` in the body after so many seconds, in whichever thread it runs.
 
     Ctrl-C's own way would not do: it reaches the main thread alone, and nobody where a shell or a notebook ignores it.
     """
@@ -176,7 +176,7 @@ def _limited(seconds: float) -> Iterator[None]:
     def interrupt() -> None:
         with lock:
             if not over.is_set():
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(_TimeIsUp))
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(TimeIsUp))
 
     timer = threading.Timer(seconds, interrupt)
     timer.daemon = True
