@@ -72,8 +72,8 @@ def overflow(browser: Any) -> int:
 def inaccessible(browser: Any) -> list[str]:
     """What axe-core (https://github.com/dequelabs/axe-core) finds wrong by the rules of WCAG 2.1, A and AA."""
     browser.execute_script(importlib.resources.files("axe_core_python").joinpath("axe.min.js").read_text("utf-8"))
-    run = """const done = arguments[0], tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"];
-        axe.run({runOnly: {type: "tag", values: tags}}).then(found => done(found.violations.flatMap(
+    run = """const done = arguments[0], runOnly = {type: "tag", values: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]};
+        axe.run({runOnly, resultTypes: ["violations"]}).then(found => done(found.violations.flatMap(
             rule => rule.nodes.map(node => rule.id + ": " + node.target.join(" ") + ": " + node.failureSummary))))"""
     return browser.execute_async_script(run)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import numpy as np
 import pytest
 from browsing import complaints, faults, inaccessible, overflow, visit
@@ -12,7 +14,7 @@ from numpyvgg import operators
 from numpyvgg.graph.graph import Graph
 from numpyvgg.photo.estimator import open_estimator
 from numpyvgg.photo.faces.search import align_faces
-from numpyvgg.report import explain
+from numpyvgg.report import explain, explanation
 from numpyvgg.report.page import render
 from numpyvgg.zoo import open_model
 
@@ -20,7 +22,9 @@ from numpyvgg.zoo import open_model
 @pytest.fixture(scope="module")
 def explanations():
     face = align_faces(PORTRAIT)[0]
-    return [explain(open_estimator(name), PORTRAIT, face=face) for name in ("age-small", "gender-small")]
+    with pytest.MonkeyPatch.context() as patch:  # 36 passes of which the page shows the result only
+        patch.setattr(explanation, "occlusion", lambda net, x, labels: np.arange(-18.0, 18.0).reshape(6, 6))
+        return [explain(open_estimator(name), PORTRAIT, face=face) for name in ("age-small", "gender-small")]
 
 
 @pytest.fixture(scope="module")
@@ -56,15 +60,16 @@ def test_every_pixel_that_the_page_computes_is_that_of_numpy_in_float64(browser,
     for number in browser.execute_script("return Object.keys(data.layers).map(Number)"):
         view = explanations[0].layers[number]
         channels, height, width = view.layer.output_shape
-        theirs = browser.execute_script(
-            """const [n, c, h, w] = arguments, all = [];
-            for (let k = 0; k < c; k++)
-                for (let i = 0; i < h; i++) for (let j = 0; j < w; j++) all.push(value(n, k, i, j));
-            return all""",
+        told = browser.execute_script(
+            """const [n, c, h, w] = arguments;
+            for (let k = 0; k < c; k++) for (let i = 0; i < h; i++) for (let j = 0; j < w; j++) value(n, k, i, j);
+            let bytes = "";
+            for (const byte of new Uint8Array(data.layers[n].out.buffer)) bytes += String.fromCharCode(byte);
+            return btoa(bytes)""",
             *(number, channels, height, width),
         )
-        wanted = values[view.layer.output][0].ravel()
-        np.testing.assert_allclose(theirs, wanted, rtol=0, atol=1e-6)
+        theirs = np.frombuffer(base64.b64decode(told), "<f8")
+        np.testing.assert_allclose(theirs, values[view.layer.output][0].ravel(), rtol=0, atol=1e-6)
         compared += len(theirs)
     assert compared > 100_000
 
@@ -104,8 +109,7 @@ def test_the_keyboard_reaches_every_pixel_and_the_sliders_fill_in_the_formula(br
         browser.switch_to.active_element.send_keys(getattr(Keys, key))
     told = browser.execute_script(f"return {panel}.textContent")
     assert ", 8, 9] = " in told
-    for _ in range(20):
-        browser.switch_to.active_element.send_keys(Keys.ARROW_UP)
+    browser.switch_to.active_element.send_keys(Keys.ARROW_UP * 20)
     assert ", 0, 9] = " in browser.execute_script(f"return {panel}.textContent")
     assert browser.find_elements("css selector", "#layer1 .microscope")
     formula = "document.querySelector('#sizes .formula')"
@@ -119,6 +123,41 @@ def test_the_keyboard_reaches_every_pixel_and_the_sliders_fill_in_the_formula(br
     assert overflow(browser) <= 0
     assert inaccessible(browser) == []
     assert complaints(browser) == []
+
+
+FOCUS = """
+window.walked = [];
+document.addEventListener("focusin", event => {
+    const style = getComputedStyle(event.target), shown = style.outlineStyle !== "none" && style.outlineWidth !== "0px";
+    walked.push([window.stops.indexOf(event.target), shown]);
+});
+const seen = "a[href], button, input, summary, [tabindex='0']", shut = "details:not([open]) > :not(summary) *";
+const stops = [...document.querySelectorAll(seen)];
+window.stops = stops.filter(e => e.tabIndex >= 0 && e.checkVisibility() && !e.matches(shut));
+return window.stops.length
+"""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_tab_key_stops_at_everything_once_in_order_and_shows_where(browser, page, width):
+    visit(browser, page, width)
+    count = browser.execute_script(FOCUS)
+    browser.find_element("tag name", "body").send_keys(Keys.TAB * count)
+    walked = browser.execute_script("return walked")
+    assert [stop for stop, _ in walked] == list(range(count))
+    assert all(shown for _, shown in walked)
+    layers = browser.execute_script("return Object.keys(data.layers).length")
+    assert browser.execute_script("return stops.filter(e => e.matches('.tiles .lens')).length") == layers
+
+
+def test_the_keyboards_numbers_reach_every_channel(browser, page):
+    visit(browser, page)
+    last = int(browser.execute_script("return data.layers[0].shape[0]")) - 1
+    field = browser.find_element("css selector", ".chooser input")
+    field.send_keys(Keys.CONTROL + "a")
+    field.send_keys(f"{last}{Keys.TAB}")
+    assert f"[0, {last}, " in browser.find_element("css selector", ".microscope [role=status]").text
+    assert browser.execute_script("return document.activeElement.closest('.chooser') !== null")
 
 
 def test_without_scripts_the_page_shows_what_it_showed(browser, page):

@@ -357,20 +357,21 @@ function pointed(picture, label, height, width, chosen) {
   return button;
 }
 
-/** A map: its pixels go under the microscope. */
-function lens(image, number) {
+/** A map: its pixels go under the microscope. The Tab key stops at one of a layer; its numbers lead to the others. */
+function lens(image, number, stop) {
   const channel = Number(image.dataset.channel), { title, shape: [, height, width] } = data.layers[number];
   image.alt = "";
-  pointed(image, `Channel ${channel} of ${title}: arrow keys choose a pixel`, height, width, (row, column, mark, button) => {
+  const made = pointed(image, `Channel ${channel} of ${title}: arrow keys choose a pixel`, height, width, (row, column, mark, button) => {
     for (const other of document.querySelectorAll(".tiles .lens.chosen")) if (other !== button) other.classList.remove("chosen");
     mark.style.cssText = `left:${100 * column / width}%;top:${100 * row / height}%;width:${100 / width}%;height:${100 / height}%`;
     show(number, [channel, row, column]);
   });
+  if (!stop) made.tabIndex = -1;
 }
 
 for (const [number, layer] of Object.entries(data.layers)) {
   const home = document.getElementById(`layer${number}`), images = home.querySelectorAll(".tiles img");
-  for (const image of images) lens(image, Number(number));
+  images.forEach((image, i) => lens(image, Number(number), i === 0));
   if (images.length) continue;
   const button = element("button", { type: "button", class: "opener" }, `Take a unit of ${layer.title} apart`);
   button.addEventListener("click", () => show(Number(number), layer.strongest));
