@@ -17,7 +17,7 @@ import nbclient
 import nbformat
 import pytest
 from conftest import PORTRAIT
-from make_notebook import blocks, examples, notebook
+from make_notebook import CHAPTERS, blocks, examples, notebook
 
 from numpyvgg import zoo
 from numpyvgg.cli import main
@@ -25,9 +25,13 @@ from numpyvgg.photo.images import load_image, to_tensor
 from numpyvgg.vgg.standin import write_standin
 
 ROOT = Path(__file__).parents[1]
-WALKTHROUGH = ROOT / "docs" / "walkthrough.md"
-LESSON = sorted((ROOT / "docs" / "lesson").glob("*.md"))
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), *LESSON]
+WALKTHROUGH = ROOT / "docs" / "lesson" / "walkthrough.md"
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    WALKTHROUGH.with_name("README.md"),
+    *CHAPTERS,
+]
 NAMES = [page.name for page in PAGES]
 
 
@@ -61,11 +65,11 @@ def test_every_block_of_python_runs_and_prints_what_stands_under_it(page, capsys
     for block, output in examples(page.read_text("utf-8")):
         printed = run(block.code, page, block.line, names)
         count += 1
-        if output is not None or page in (WALKTHROUGH, *LESSON):
+        if output is not None or page in CHAPTERS:
             assert printed == (output or ""), f"{page.name}, line {block.line}"
     with capsys.disabled():
         print(f"\n{page.name}: {count} blocks of Python run", end=" ")
-    assert count > 0 or page not in (WALKTHROUGH, *LESSON)
+    assert count > 0 or page not in CHAPTERS
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
@@ -119,9 +123,10 @@ def test_every_link_to_a_file_leads_to_one(page):
             assert (page.parent / target).exists(), target
 
 
-def test_the_notebook_is_the_walkthrough():
-    stored = nbformat.read(WALKTHROUGH.with_suffix(".ipynb"), as_version=4)
-    assert stored == notebook(WALKTHROUGH.read_text("utf-8")), "make it anew: python tools/make_notebook.py"
+@pytest.mark.parametrize("page", CHAPTERS, ids=[page.stem for page in CHAPTERS])
+def test_each_chapters_notebook_is_its_text(page):
+    stored = nbformat.read(page.with_suffix(".ipynb"), as_version=4)
+    assert stored == notebook(page.read_text("utf-8")), "make it anew: python tools/make_notebook.py"
 
 
 @pytest.mark.thorough

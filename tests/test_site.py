@@ -19,7 +19,7 @@ def site(tmp_path_factory):
 @pytest.mark.thorough
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("page", ["index", "walkthrough", "lesson/exercises"])
+@pytest.mark.parametrize("page", ["index", "lesson/walkthrough", "lesson/exercises"])
 def test_a_page_fits_and_is_alone_and_accessible(browser, site, page, width, dark):
     assert faults(browser, site / f"{page}.html", width, dark, folder=site) == []
 
@@ -36,7 +36,8 @@ def test_formulas_become_mathml_and_code_stays_as_it_is():
     ("page", "link", "becomes"),
     [
         ("README.md", "docs/faces.md#angles", "faces.md#angles"),
-        ("docs/lesson/sizes.md", "../walkthrough.md", "../walkthrough.md"),
+        ("docs/lesson/sizes.md", "walkthrough.md", "walkthrough.md"),
+        ("docs/lesson/README.md", "../faces.md", "../faces.md"),
         ("docs/lesson/sizes.md", "../../README.md", "../index.md"),
         ("docs/layout.md", "../numpyvgg/kernels", "api/numpyvgg/kernels.html"),
         ("docs/lesson/learning.md", "../../numpyvgg/layers.py", "../api/numpyvgg/layers.html"),

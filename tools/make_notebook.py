@@ -1,7 +1,7 @@
-"""Make the notebook from the walkthrough's text: the same words, the same code, the same output.
+"""Make the notebooks from the lesson's text: the same words, the same code, the same output.
 
-    python tools/make_notebook.py           # docs/walkthrough.md -> docs/walkthrough.ipynb
-    python tools/make_notebook.py --run     # first run the code, and write what it prints into the text
+    python tools/make_notebook.py           # docs/lesson/*.md -> *.ipynb
+    python tools/make_notebook.py --run     # first run the code, and write what it prints into the texts
 
 A block of Python and the block of text after it are a cell and its output. The test suite runs both, and holds the
 notebook to the text.
@@ -22,7 +22,10 @@ from pathlib import Path
 
 import nbformat
 
-DOCS = Path(__file__).parents[1] / "docs"
+#: the chapters, which are notebooks too
+CHAPTERS = [
+    path for path in sorted((Path(__file__).parents[1] / "docs" / "lesson").glob("*.md")) if path.name != "README.md"
+]
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```\n?", re.MULTILINE | re.DOTALL)
 
 
@@ -83,7 +86,7 @@ def run(text: str) -> str:
             continue
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
-            exec(compile(match[2], "walkthrough", "exec"), names)
+            exec(compile(match[2], "chapter", "exec"), names)
         parts.append(text[end : match.end()])
         end = match.end()
         if after is not None and after[1] == "text" and not text[end : after.start()].strip():
@@ -98,15 +101,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", action="store_true", help="renew the outputs in the text first")
     args = parser.parse_args()
-    path = DOCS / "walkthrough.md"
-    if args.run:
-        text = path.read_text("utf-8")
-        with tempfile.TemporaryDirectory() as folder:
-            here = os.getcwd()
-            os.chdir(folder)
-            path.write_text(run(text), "utf-8")
-            os.chdir(here)
-    nbformat.write(notebook(path.read_text("utf-8")), path.with_suffix(".ipynb"))
+    for path in CHAPTERS:
+        if args.run:
+            text = path.read_text("utf-8")
+            with tempfile.TemporaryDirectory() as folder:
+                here = os.getcwd()
+                os.chdir(folder)
+                path.write_text(run(text), "utf-8")
+                os.chdir(here)
+        nbformat.write(notebook(path.read_text("utf-8")), path.with_suffix(".ipynb"))
     return 0
 
 

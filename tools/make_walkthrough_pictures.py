@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/walkthrough.md into docs/walkthrough/.
+"""Draw the pictures of docs/lesson/walkthrough.md into docs/lesson/.
 
 python tools/make_walkthrough_pictures.py
 """
@@ -22,7 +22,7 @@ from numpyvgg.photo.images import load_image, to_tensor
 from numpyvgg.vgg.standin import write_standin
 
 ROOT = Path(__file__).parents[1]
-FOLDER = ROOT / "docs" / "walkthrough"
+FOLDER = ROOT / "docs" / "lesson"
 INK, SOFT, LINE = "#1f2328", "#626a73", "#d8d4cc"
 TEAL, ORANGE, BLUE, SAND, GREEN = "#2d6f7e", "#de6028", "#266cce", "#b5733c", "#6d8a3c"
 

@@ -11,7 +11,7 @@ from .. import layers
 from .exercise import Exercise
 
 Cases = Iterator[tuple[Any, ...]]
-SIZES, LAYERS, WINOGRAD = "sizes.md", "walkthrough 4", "walkthrough 9"
+SIZES, CHANNELS, LAYERS, WINOGRAD = "sizes.md", "channels.md", "walkthrough 4", "walkthrough 9"
 
 
 def output_size(size: int, kernel: int, stride: int, pad: int) -> int:
@@ -300,7 +300,7 @@ EXERCISES = [
     ),
     Exercise(
         conv_cost,
-        SIZES,
+        CHANNELS,
         15,
         _costs,
         {
@@ -328,7 +328,7 @@ EXERCISES = [
     ),
     Exercise(
         fold_batch_norm,
-        LAYERS,
+        "walkthrough 5",
         30,
         _batch_norms,
         {

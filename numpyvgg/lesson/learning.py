@@ -111,7 +111,7 @@ EXERCISES = [
     ),
     Exercise(
         max_pool_gradient,
-        LEARNING,
+        "training.md",
         25,
         _pooled,
         {
