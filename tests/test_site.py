@@ -12,7 +12,9 @@ from browsing import faults
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
-    make_site.build(folder)
+    with pytest.MonkeyPatch.context() as patch:  # colouring the code takes a third of the time
+        patch.setattr(make_site, "WITH_CODE", False)
+        make_site.build(folder)
     return folder
 
 

@@ -29,6 +29,8 @@ ROOT = Path(__file__).parents[1]
 REPOSITORY = "https://github.com/numpyvgg/numpyvgg/tree/main"
 #: pages that do not lie in docs/
 PAGES = {"README.md": "index.md", "CHANGELOG.md": "CHANGELOG.md"}
+#: whether each module's page has its code too
+WITH_CODE = True
 FOOTER = f"numpyvgg {numpyvgg.__version__}. Stable are the names of numpyvgg, numpyvgg.session and docs/api.md."
 
 _FENCED = re.compile(r"(^```.*?^```$|`[^`\n]+`)", re.DOTALL | re.MULTILINE)
@@ -94,7 +96,7 @@ def write_module_pages(folder: Path) -> None:
         warnings.filterwarnings("ignore", "The module specification")
         # typing.NamedTuple forgets which module its fields' types were written in, so that pdoc cannot look them up
         warnings.filterwarnings("ignore", r"Error parsing type annotation ForwardRef.*__init__")
-        pdoc.render.configure(docformat="numpy", footer_text=FOOTER)
+        pdoc.render.configure(docformat="numpy", footer_text=FOOTER, show_source=WITH_CODE)
         pdoc.pdoc(*modules(), output_directory=folder)
 
 
