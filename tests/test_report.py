@@ -553,12 +553,27 @@ def test_a_page_of_no_network_is_a_mistake():
         render([], title="portrait")
 
 
-def test_the_bundled_networks_page_has_their_names_and_every_filter(bundled):
-    text = render(bundled, title="portrait")
+@pytest.fixture(scope="module")
+def bundled_text(bundled):
+    return render(bundled, title="portrait")
+
+
+def test_the_bundled_networks_page_has_their_names_and_every_filter(bundled_text):
+    text = bundled_text
     assert all(f"by {name}" in text for name in ("age-small", "gender-small"))
     assert text.count('alt="Filter ') == 64
     assert "pictures of 7 × 7 pixels" in text
     Page(text)
+
+
+def test_a_field_is_called_the_whole_crop_only_where_its_square_covers_it(bundled_text):
+    square = r'<rect class="outline" x="[\d.]+" y="[\d.]+" width="([\d.]+)" height="([\d.]+)"'
+    field = rf'viewBox="0 0 (\d+) (\d+)" role="img" aria-label="Receptive field.*?{square}.*?<figcaption>sees ([^<]*)<'
+    fields = re.findall(field, bundled_text, re.DOTALL)
+    covered = [(float(w), float(h)) == (float(width), float(height)) for width, height, w, h, _ in fields]
+    assert covered == [text == "the whole crop" for *_, text in fields]
+    assert 0 < sum(covered) < len(covered)
+    assert sum("padding" in text for *_, text in fields) > 0
 
 
 def test_a_face_is_framed_on_the_photograph_and_its_crop_enters(network):

@@ -72,6 +72,7 @@ def render(explanations: Sequence[Explanation], title: str, note: str = "", live
         depth=sum(bool(view.layer.weight_shape) for view in first.layers),
         note=note,
         live=live,
+        mean=", ".join(f"{value:.0f}" for value in first.pixels.mean(axis=(1, 2))),
         style=_read("page.css"),
         script=_read("microscope.js"),
         microscope=json.dumps(embedded(first, title, live)).replace("<", "\\u003c"),
@@ -238,6 +239,7 @@ def _layer(number: int, view: LayerView, input_shape: tuple[int, ...]) -> dict[s
     maps = [pictures.values(each, high) for each in view.maps] if layer.is_map else []
     below = int((view.edges[1:] <= 0).sum())  # bins whose values a ReLU sets to zero
     field = layer.receptive_field if layer.is_map else None
+    square = _square(view, input_shape)
     return {
         "id": number,
         "view": view,
@@ -257,9 +259,9 @@ def _layer(number: int, view: LayerView, input_shape: tuple[int, ...]) -> dict[s
         "tallest": int(view.counts.max()),
         "zero_at": 100 * below / len(view.counts),
         "field": tuple(axis.size for axis in field) if field else None,
-        "whole": bool(field) and all(a.size >= side for a, side in zip(field or (), input_shape[2:], strict=False)),
+        "whole": square is not None and (square["height"], square["width"]) == input_shape[2:],
         "jump": field[0].jump if field else 0,
-        "square": _square(view, input_shape),
+        "square": square,
     }
 
 
