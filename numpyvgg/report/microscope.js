@@ -20,22 +20,21 @@ for (const layer of Object.values(data.layers)) {
 
 /** The layer's, or (-1) the image's, value at a channel, row and column; computed when first asked for. */
 function value(number, channel, row, column) {
-  const layer = number < 0 ? input : data.layers[number];
-  const [channels, height, width] = layer.shape;
-  layer.out ??= new Float64Array(channels * height * width).fill(NaN);
-  const at = (channel * height + row) * width + column;
-  if (Number.isNaN(layer.out[at])) layer.out[at] = takeApart(layer, channel, row, column).value;
-  return layer.out[at];
+  const layer = number < 0 ? input : data.layers[number], { shape } = layer;
+  layer.out ??= new Float64Array(shape[0] * shape[1] * shape[2]).fill(NaN);
+  const at = (channel * shape[1] + row) * shape[2] + column, known = layer.out[at];
+  return Number.isNaN(known) ? layer.out[at] = takeApart(layer, channel, row, column).value : known;
 }
 
-/** The places of a window that lie inside the image: tap (i, j) sees row y and column x. */
+/** The places of a window that lie inside the image: tap (i, j), the window's number `at`, sees row y and column x. */
 function taps(layer, row, column) {
   const [, height, width] = shapeOf(layer.reads[0]), found = [];
+  let at = 0;
   for (let i = 0; i < layer.kernel[0]; i++)
-    for (let j = 0; j < layer.kernel[1]; j++) {
+    for (let j = 0; j < layer.kernel[1]; j++, at++) {
       const y = row * layer.strides[0] - layer.pads[0] + i * layer.dilations[0];
       const x = column * layer.strides[1] - layer.pads[1] + j * layer.dilations[1];
-      if (y >= 0 && y < height && x >= 0 && x < width) found.push({ i, j, y, x });
+      if (y >= 0 && y < height && x >= 0 && x < width) found.push({ i, j, y, x, at });
     }
   return found;
 }
@@ -51,9 +50,10 @@ function takeApart(layer, channel, row, column) {
     per = shapeOf(layer.reads[0])[0] / layer.group;
     from = Math.floor(channel / (layer.shape[0] / layer.group)) * per;
     seen = taps(layer, row, column);
-    for (let k = 0; k < per; k++)
-      for (const tap of seen)
-        sum += value(layer.reads[0], from + k, tap.y, tap.x) * layer.weight.numbers[weightAt(layer, channel, k, tap)];
+    for (let k = 0; k < per; k++) {
+      const start = weightAt(layer, channel, k, 0);
+      for (const { y, x, at } of seen) sum += value(layer.reads[0], from + k, y, x) * layer.weight.numbers[start + at];
+    }
   } else if (layer.kernel) {
     seen = taps(layer, row, column);
     const values = seen.map(tap => value(layer.reads[0], channel, tap.y, tap.x));
@@ -66,11 +66,10 @@ function takeApart(layer, channel, row, column) {
   return { sum, bias, before, value: layer.relu ? Math.max(before, 0) : before, from, per, seen };
 }
 
-/** Where a weight [channel, k, i, j] is among the numbers. */
-function weightAt(layer, channel, k, tap) {
-  const [height, width] = layer.kernel;
+/** Where a weight [channel, k] of the window's number `at` is among the numbers. */
+function weightAt(layer, channel, k, at) {
   const per = shapeOf(layer.reads[0])[0] / layer.group;
-  return ((channel * per + k) * height + tap.i) * width + tap.j;
+  return (channel * per + k) * layer.kernel[0] * layer.kernel[1] + at;
 }
 
 const SHOWN = 3; // channels whose windows are shown; the others are in the sum
@@ -97,14 +96,14 @@ function convolved(layer, channel, { from, per, taps }) {
   const found = [], { numbers, offset, name } = layer.weight;
   for (let k = 0; k < per; k++) {
     const pixels = taps.map(tap => value(layer.reads[0], from + k, tap.y, tap.x));
-    const weights = taps.map(tap => numbers[weightAt(layer, channel, k, tap)]);
+    const weights = taps.map(tap => numbers[weightAt(layer, channel, k, tap.at)]);
     found.push({ k, pixels, weights, sum: pixels.reduce((sum, pixel, t) => sum + pixel * weights[t], 0) });
   }
   found.sort((a, b) => Math.abs(b.sum) - Math.abs(a.sum));
   const channels = found.splice(0, SHOWN), bytes = [];
   for (const { k } of channels)
     for (const tap of taps) {
-      const at = weightAt(layer, channel, k, tap);
+      const at = weightAt(layer, channel, k, tap.at);
       const hex = [...new Uint8Array(numbers.buffer, 4 * at, 4)].map(byte => byte.toString(16).padStart(2, "0"));
       bytes.push([`[${channel}, ${k}, ${tap.i}, ${tap.j}]`, String(numbers[at]), offset === null ? null : offset + 4 * at, hex.join(" ")]);
     }
