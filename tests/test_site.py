@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 import make_site
+import numpy as np
 import pytest
 from browsing import faults
+
+from numpyvgg.report import explanation
 
 
 @pytest.fixture(scope="module")
@@ -14,6 +17,7 @@ def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
     with pytest.MonkeyPatch.context() as patch:  # colouring the code takes a third of the time
         patch.setattr(make_site, "WITH_CODE", False)
+        patch.setattr(explanation, "occlusion", lambda net, x, labels: np.zeros((6, 6)))
         make_site.build(folder)
     return folder
 
@@ -24,6 +28,13 @@ def site(tmp_path_factory):
 @pytest.mark.parametrize("page", ["index", "lesson/walkthrough", "lesson/exercises"])
 def test_a_page_fits_and_is_alone_and_accessible(browser, site, page, width, dark):
     assert faults(browser, site / f"{page}.html", width, dark, folder=site) == []
+
+
+def test_the_microscope_is_in_its_place(browser, site):
+    assert faults(browser, site / "lesson" / "microscope.html", 1280, dark=False) == []
+    assert browser.execute_script("return document.querySelector('.microscope [role=status]').textContent")
+    browser.get((site / "index.html").as_uri())
+    assert browser.find_elements("css selector", "a[href$='lesson/microscope.html']")
 
 
 def test_formulas_become_mathml_and_code_stays_as_it_is():

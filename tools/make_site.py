@@ -1,4 +1,4 @@
-"""Make one web page of it all: README, the lesson, the guides, and the modules' pages; a warning is an error.
+"""Make one web page of it all: README, lesson, guides, a microscope, the modules' pages; a warning is an error.
 
     pip install ".[test]" && python tools/make_site.py build/site    # then open build/site/index.html
 
@@ -24,6 +24,11 @@ import pdoc
 from latex2mathml.converter import convert
 
 import numpyvgg
+from numpyvgg.photo.estimator import open_estimator
+from numpyvgg.photo.faces.search import align_faces
+from numpyvgg.photo.predictor import SMALL_MODELS
+from numpyvgg.report import explain
+from numpyvgg.report.page import render
 
 ROOT = Path(__file__).parents[1]
 REPOSITORY = "https://github.com/numpyvgg/numpyvgg/tree/main"
@@ -100,13 +105,22 @@ def write_module_pages(folder: Path) -> None:
         pdoc.pdoc(*modules(), output_directory=folder)
 
 
+def write_microscope(path: Path) -> None:
+    """Explain's page of the bundled networks, on the demo portrait's face."""
+    portrait = ROOT / "numpyvgg" / "data" / "eileen_collins.jpg"
+    face = align_faces(portrait)[0]
+    explanations = [explain(open_estimator(name), portrait, face=face) for name in SMALL_MODELS]
+    path.write_text(render(explanations, title=portrait.name), "utf-8")
+
+
 def prepare(folder: Path) -> None:
-    """Put the site's sources into a folder: pages, pictures, the modules' pages."""
+    """Put the site's sources into a folder: pages, pictures, the microscope, the modules' pages."""
     shutil.copytree(ROOT / "docs", folder)
     for name in ("site.css", "site.js"):
         shutil.copy(ROOT / "tools" / name, folder)
     for name, page in PAGES.items():
         shutil.copy(ROOT / name, folder / page)
+    write_microscope(folder / "lesson" / "microscope.html")
     write_module_pages(folder / "api")
     sources = {folder / page: PurePosixPath(name) for name, page in PAGES.items()}
     for path in folder.rglob("*.md"):
