@@ -492,6 +492,7 @@ def test_a_file_that_cannot_be_used_is_one_line(tmp_path, capsys, monkeypatch, t
     assert reason in err
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "text",
     [

@@ -143,6 +143,7 @@ def test_every_value_of_every_layer_is_that_of_the_trace_within_paritys_bound(mi
     }
 
 
+@pytest.mark.thorough
 def test_vggs_values_are_those_of_the_trace_within_paritys_bound(tmp_path):
     path = tmp_path / "vgg.onnx"
     onnx.save(standin_model(MODERN, width=1 / 32), path)
@@ -313,6 +314,7 @@ def answer_of(address: tuple[str, int], request: bytes) -> bytes:
         return b""
 
 
+@pytest.mark.thorough
 @linux
 def test_a_thousand_requests_at_once_are_served_or_refused_and_memory_stays_flat(served):
     address = ("127.0.0.1", urlsplit(served.address).port)
@@ -339,6 +341,7 @@ def test_connections_that_say_nothing_do_not_keep_others_out_for_ever(served):
         connection.close()
 
 
+@pytest.mark.thorough
 def test_the_command_serves_until_it_is_interrupted_and_frees_the_port(tmp_path):
     path = write_mixed(tmp_path / "mixed.onnx")
     command = [
@@ -368,6 +371,7 @@ def test_the_command_serves_until_it_is_interrupted_and_frees_the_port(tmp_path)
 # ---------------------------------------------------------------------- in the browser
 
 
+@pytest.mark.thorough
 def test_the_page_asks_for_deep_pixels_units_and_covered_parts(browser, served, mixed):
     visit(browser, served.address, 390)
 

@@ -54,6 +54,7 @@ def in_double(explanation):
     return values
 
 
+@pytest.mark.thorough
 def test_every_pixel_that_the_page_computes_is_that_of_numpy_in_float64(browser, page, explanations):
     visit(browser, page)
     values, compared = in_double(explanations[0]), 0
@@ -74,6 +75,7 @@ def test_every_pixel_that_the_page_computes_is_that_of_numpy_in_float64(browser,
     assert compared > 100_000
 
 
+@pytest.mark.thorough
 def test_the_line_to_copy_computes_the_number_and_the_bytes_are_those_of_the_file(browser, page, explanations):
     visit(browser, page)
     setup, layers = browser.execute_script("return [data.setup, Object.keys(data.layers).map(Number)]")
@@ -101,6 +103,7 @@ def test_the_line_to_copy_computes_the_number_and_the_bytes_are_those_of_the_fil
             assert np.frombuffer(read, "<f4")[0] == np.float32(float(number))
 
 
+@pytest.mark.thorough
 def test_the_keyboard_reaches_every_pixel_and_the_sliders_fill_in_the_formula(browser, page):
     visit(browser, page, 390)
     lens, panel = "document.querySelector('#layer1 .lens')", "document.querySelector('.microscope [role=status]')"
@@ -138,6 +141,7 @@ return window.stops.length
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_tab_key_stops_at_everything_once_in_order_and_shows_where(browser, page, width):
     visit(browser, page, width)
@@ -150,6 +154,7 @@ def test_the_tab_key_stops_at_everything_once_in_order_and_shows_where(browser, 
     assert browser.execute_script("return stops.filter(e => e.matches('.tiles .lens')).length") == layers
 
 
+@pytest.mark.thorough
 def test_the_keyboards_numbers_reach_every_channel(browser, page):
     visit(browser, page)
     last = int(browser.execute_script("return data.layers[0].shape[0]")) - 1
@@ -160,6 +165,7 @@ def test_the_keyboards_numbers_reach_every_channel(browser, page):
     assert browser.execute_script("return document.activeElement.closest('.chooser') !== null")
 
 
+@pytest.mark.thorough
 def test_without_scripts_the_page_shows_what_it_showed(browser, page):
     browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:

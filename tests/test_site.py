@@ -30,6 +30,7 @@ def test_a_page_fits_and_is_alone_and_accessible(browser, site, page, width, dar
     assert faults(browser, site / f"{page}.html", width, dark, folder=site) == []
 
 
+@pytest.mark.thorough
 def test_the_microscope_is_in_its_place(browser, site):
     assert faults(browser, site / "lesson" / "microscope.html", 1280, dark=False) == []
     assert browser.execute_script("return document.querySelector('.microscope [role=status]').textContent")
