@@ -50,7 +50,8 @@ def to_rgb(image: Image.Image, name: str, opaque: bool = False, size: tuple[int,
     opaque : bool
         Whether its alpha channel is none.
     size : (int, int), optional
-        Width and height of the photograph, of which the image may have been made smaller; see `photograph_size`.
+        Of an image that was decoded for this, and is nobody else's: width and height of the photograph, of which it may
+        have been made smaller; see `photograph_size`.
 
     Returns
     -------
@@ -70,7 +71,7 @@ def to_rgb(image: Image.Image, name: str, opaque: bool = False, size: tuple[int,
     width, height = size or photograph_size(image)
     factor = 1 if image.width * image.height <= WHOLE else 2
     if image.mode == "RGB" and "transparency" not in image.info and factor == 1:
-        rgb = image.copy()
+        rgb = image if size else image.copy()
     else:
         to_grey, paint = _grey(image, name), _paint(image, opaque)
         rgb = Image.new("RGB", (-(-image.width // factor), -(-image.height // factor)))
