@@ -84,6 +84,13 @@ def test_a_function_that_calls_itself_is_refused():
         read_onnx(network([call("F", ["x"], ["y"])], round_and_round))
 
 
+def test_functions_that_call_each_other_without_end_are_refused():
+    relu = helper.make_node("Relu", ["a"], ["b"])
+    chain = [function(f"F{i}", ["a"], ["b"], [call(f"F{i + 1}", ["a"], ["b"])]) for i in range(101)]
+    with pytest.raises(ModelFormatError, match="functions call functions, more than 100 deep"):
+        read_onnx(network([call("F0", ["x"], ["y"])], [*chain, function("F101", ["a"], ["b"], [relu])]))
+
+
 def test_functions_that_multiply_are_refused_before_they_fill_the_memory(monkeypatch):
     """Forty functions of two calls each are a trillion nodes, in three kilobytes."""
     functions = [
@@ -106,6 +113,12 @@ def test_a_call_that_does_not_fit_its_function_is_refused(node, reason):
     relu = function("F", ["a"], ["b"], [helper.make_node("Relu", ["a"], ["b"])])
     with pytest.raises(ModelFormatError, match=reason):
         read_onnx(network([node], [relu]))
+
+
+def test_an_attribute_of_a_call_outside_of_a_function_is_refused():
+    node = referring(helper.make_node("LeakyRelu", ["x"], ["y"]), alpha="slope")
+    with pytest.raises(ModelFormatError, match="'alpha' is that of a function's call, outside of a function"):
+        InferenceSession(network([node], []))
 
 
 def test_a_function_of_another_operator_set_is_refused():

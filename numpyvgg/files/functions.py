@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from .onnx import Node
 
 
+_DEEPEST = 100  # modules lie a dozen deep
+
+
 @dataclass(frozen=True)
 class Reference:
     """In a function's body, an attribute whose value is the call's attribute of this name."""
@@ -53,7 +56,7 @@ def inlined(
     Raises
     ------
     ModelFormatError
-        A function calls itself, or a call does not fit its function.
+        A function calls itself, or others too deep, or a call does not fit its function.
     """
     done: list[Node] = []
     taken = {name for node in nodes for name in (*node.inputs, *node.outputs)}
@@ -67,6 +70,8 @@ def inlined(
             continue
         if key in within:
             raise ModelFormatError(f"{path}: {node}: the function calls itself")
+        if len(within) == _DEEPEST:
+            raise ModelFormatError(f"{path}: {node}: functions call functions, more than {_DEEPEST} deep")
         if len(node.inputs) > len(function.inputs) or len(node.outputs) > len(function.outputs):
             raise ModelFormatError(
                 f"{path}: {node} has {len(node.inputs)} inputs and {len(node.outputs)} outputs, and the function takes "

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import ArgumentError
+from ..files.functions import Reference
 
 _TABLE = """
 Abs                 X:number -> Y:number
@@ -326,6 +327,8 @@ def _kind_of(value: Any) -> str:
     for kind, words in (*_PYTHON_TYPES.values(), (bytes, "bytes that are no text")):
         if isinstance(value, kind):
             return words
+    if isinstance(value, Reference):
+        return "that of a function's call, outside of a function"
     return "a list" if isinstance(value, list) else "a graph"
 
 
