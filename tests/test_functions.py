@@ -102,6 +102,21 @@ def test_functions_that_multiply_are_refused_before_they_fill_the_memory(monkeyp
         read_onnx(network([call("F0", ["x"], ["y"])], [*functions, last]))
 
 
+def test_a_long_name_is_not_written_out_for_each_node_of_a_body():
+    body = [helper.make_node("Relu", ["a"], [f"c{i}"]) for i in range(5000)]
+    with pytest.raises(ModelFormatError, match=r"the file's structure .* would take more than"):
+        read_onnx(network([call("F", ["x"], ["c0"], name="n" * 10**5)], [function("F", ["a"], ["c0"], body)]))
+
+
+def test_calls_of_one_name_get_names_of_their_own():
+    """ONNX Runtime refuses names that two nodes have; ONNX wants them to be different and nothing depends on them."""
+    steps = [helper.make_node("Add", ["a", "a"], ["c"]), helper.make_node("Neg", ["c"], ["b"])]
+    calls = [call("F", [x], [y], name="same") for x, y in ("xt", "tu", "uy")]
+    x = np.random.default_rng(0).normal(size=(2, 3, 6, 7)).astype(np.float32)
+    (y,) = InferenceSession(network(calls, [function("F", ["a"], ["b"], steps)])).run(None, {"x": x})
+    np.testing.assert_array_equal(y, -8 * x)
+
+
 @pytest.mark.parametrize(
     ("node", "reason"),
     [

@@ -16,8 +16,10 @@ from ..errors import ModelFormatError
 if TYPE_CHECKING:
     from .onnx import Node
 
-
-_DEEPEST = 100  # modules lie a dozen deep
+#: What a node or an initializer takes in memory, in bytes, beside its names and numbers: see `Message.charge`
+NODE = 1000
+_NAME = 100  # likewise a name, beside its letters
+_DEEPEST = 100  # calls within calls; modules lie a dozen deep
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def inlined(
     nodes : sequence of Node
     functions : mapping of (domain, name) to Function
     charge : callable
-        Is told how many nodes a call makes, and refuses too many: functions that call functions multiply.
+        Is told the bytes that a call's nodes take, and refuses too many: functions that call functions multiply.
 
     Raises
     ------
@@ -59,7 +61,7 @@ def inlined(
         A function calls itself, or others too deep, or a call does not fit its function.
     """
     done: list[Node] = []
-    taken = {name for node in nodes for name in (*node.inputs, *node.outputs)}
+    taken = dict.fromkeys((name for node in nodes for name in (*node.inputs, *node.outputs)), 0)
     waiting: list[tuple[Node, tuple[tuple[str, str], ...]]] = [(node, ()) for node in reversed(nodes)]
     while waiting:
         node, within = waiting.pop()
@@ -77,23 +79,34 @@ def inlined(
                 f"{path}: {node} has {len(node.inputs)} inputs and {len(node.outputs)} outputs, and the function takes "
                 f"{len(function.inputs)} and gives {len(function.outputs)}"
             )
-        charge(len(function.nodes))
+        names = sum(1 + len(inner.inputs) + len(inner.outputs) for inner in function.nodes)
+        charge(NODE * len(function.nodes) + (_NAME + len(_place(node))) * names)
         waiting += [(inner, (*within, key)) for inner in reversed(_body(node, function, taken))]
     return done
 
 
-def _body(call: Node, function: Function, taken: set[str]) -> list[Node]:
-    """The function's nodes on the call's tensors; the others get names that nobody has `taken`."""
-    place = call.name or ", ".join(call.outputs)
+def _place(call: Node) -> str:
+    return call.name or ", ".join(call.outputs)
+
+
+def _fresh(name: str, taken: dict[str, int]) -> str:
+    """The name, or with a number that makes it one that nobody has `taken`; the last number is kept beside it."""
+    fresh = name
+    while fresh in taken:
+        taken[name] += 1
+        fresh = f"{name}'{taken[name]}"
+    taken[fresh] = 0
+    return fresh
+
+
+def _body(call: Node, function: Function, taken: dict[str, int]) -> list[Node]:
+    """The function's nodes on the call's tensors; the others get names of their own."""
+    place = _place(call)
     names = {"": "", **dict.fromkeys(function.inputs, ""), **dict(zip(function.inputs, call.inputs, strict=False))}
     names |= {inner: outer for inner, outer in zip(function.outputs, call.outputs, strict=False) if outer}
     for name in (name for node in function.nodes for name in (*node.outputs, *node.inputs)):
         if name not in names:
-            fresh = f"{place}/{name}"
-            while fresh in taken:
-                fresh += "'"
-            taken.add(fresh)
-            names[name] = fresh
+            names[name] = _fresh(f"{place}/{name}", taken)
     given = {**function.defaults, **call.attributes}
     return [
         replace(

@@ -27,7 +27,7 @@ import numpy as np
 
 from ..errors import ArgumentError, ModelFormatError, UnsupportedModelError, printable, reported_as_ours
 from .external import ExternalFiles
-from .functions import Function, Reference, inlined
+from .functions import NODE, Function, Reference, inlined
 from .kinds import ONNX, refuse
 from .source import Source
 from .tensor import BFLOAT16, StoredTensor, dtype_name, read_tensor
@@ -43,8 +43,6 @@ _CONSTANT_ATTRIBUTES: dict[str, tuple[tuple[type, ...], Any]] = {
     "value_string": ((str, bytes), object),
     "value_strings": ((str, bytes), object),
 }
-#: What a node or an initializer takes in memory, in bytes, beside its names and numbers: see `Message.charge`
-_NODE = 1000
 
 
 class SerializableModel(Protocol):
@@ -259,7 +257,7 @@ def _read_model(source: Source, files: ExternalFiles | None) -> OnnxModel:
         model.fail(f"version {imports['']} of the standard operator set (opset_import); the first is 1")
     if graph.has(15):
         raise UnsupportedModelError(f"{source.name}: in ModelProto.graph: sparse initializers cannot be read")
-    graph.charge(_NODE * (graph.count(1) + graph.count(5)))
+    graph.charge(NODE * (graph.count(1) + graph.count(5)))
     stored: dict[str, StoredTensor] = {}
     for message in graph.messages(5, "initializer"):
         tensor = read_tensor(message, files)
@@ -274,7 +272,7 @@ def _read_model(source: Source, files: ExternalFiles | None) -> OnnxModel:
     functions = {(f.domain, f.name): f for f in _read_functions(model, files, imports[""])}
     return OnnxModel(
         path=source.name,
-        nodes=inlined(source.name, nodes, functions, lambda count: graph.charge(_NODE * count)),
+        nodes=inlined(source.name, nodes, functions, graph.charge),
         initializers=Initializers(stored),
         inputs=[value for value in inputs.values() if value],
         overridable=[name for name, value in inputs.items() if not value],
@@ -300,7 +298,7 @@ def _read_functions(model: Message, files: ExternalFiles | None, opset: int) -> 
         for entry in message.messages(9, "opset_import"):
             if not _domain(entry.text(1)) and entry.integer(2) != opset:
                 message.fail(f"it is written for operator set {entry.integer(2)}, and the graph for {opset}")
-        message.charge(_NODE * message.count(7))
+        message.charge(NODE * (4 + message.count(7)))  # a function takes what four nodes do
         yield Function(
             domain=_domain(message.text(10)),
             name=message.text(1),
