@@ -58,7 +58,7 @@ class Results:
         self._rows = path.with_name(f"{path.name}.rows.jsonl") if self.format == ".parquet" else path
         self._csv, self._json, self._top = Csv(top, faces), JsonLines(top), top
         self._types = column_types(top, faces)
-        self.error_count = self.count = 0
+        self.error_count = 0
         self.done: set[str] = set()
         whole = self._whole_bytes()
         self.errors.unlink(missing_ok=True)
@@ -138,7 +138,6 @@ class Results:
         else:
             lines = (json_text(self._flat(record)) for record in records(self._name(path), predictions, self._top))
         self._append(lines)
-        self.count += 1
         self._write_state()
 
     def _flat(self, record: dict[str, Any]) -> dict[str, Any]:

@@ -13,17 +13,17 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import numpy as np
 
 from ..errors import ArgumentError, ImageError, MissingImageError, NumpyVggError
+from ..zoo.preparation import CHANNELS, Preparation
 from .decode import decode, mend_byte_order, tiff_is_opaque
 from .pillow import pillow, required
 from .pixels import to_rgb
 from .pnm import read_pnm
-from .resampling import resized
+from .tensors import tensors
 
 if TYPE_CHECKING:  # Pillow takes longer to import than a network takes to load
     from PIL import Image
 
 SIZE = 224
-CHANNELS = ("bgr", "rgb")
 
 
 def load_image(
@@ -131,7 +131,4 @@ def to_tensor(image: Image.Image | np.ndarray, channels: str = "bgr") -> np.ndar
     """
     if channels not in CHANNELS:
         raise ArgumentError(f"channels={channels!r} does not exist; there are 'bgr' and 'rgb'")
-    pixels = resized(image, (SIZE, SIZE)).astype(np.float32)  # [224, 224, RGB]
-    if channels == "bgr":
-        pixels = pixels[:, :, ::-1]
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))[None]  # [1, 3, 224, 224]
+    return tensors(image, Preparation(size=(SIZE, SIZE), channels=channels))
