@@ -175,6 +175,7 @@ def test_what_is_covered_is_the_networks_answer_without_it(mixed):
     after, before = network(x)[0], network(mixed._explanations[0].x)[0]
     top = before.argmax()
     assert found["change"] == pytest.approx(np.log(after[top]) - np.log(before[top]), abs=1e-6)
+    assert found["network"] == "mixed.onnx"
     assert found["answer"] == f"class {after.argmax()} ({after.max():.1%})"
 
 

@@ -29,7 +29,7 @@ from ..photo.answers import answer
 from .explanation import Explanation, tensors_of
 from .gradients import score
 from .occlusion import hidden
-from .page import render, words_of
+from .page import name_of, render, words_of
 from .pixel import finite, take_apart
 
 try:
@@ -161,7 +161,7 @@ class Live:
         outputs = explanation.network.network(hidden(explanation.x, top, left, bottom, right))
         before, after = score(np.concatenate([whole[:1], outputs[:1]]), explanation.labels).tolist()
         return {
-            "network": explanation.name,
+            "network": name_of(explanation),
             "answer": str(answer(outputs[0], explanation.labels)),
             "change": finite(after - before),
             "unit": words_of(explanation)[3],

@@ -68,7 +68,7 @@ def render(explanations: Sequence[Explanation], title: str, note: str = "", live
     layers = [_layer(number, view, first.x.shape) for number, view in enumerate(first.layers)]
     return environment.get_template("page.html").render(
         title=title,
-        network=_name(first),
+        network=name_of(first),
         depth=sum(bool(view.layer.weight_shape) for view in first.layers),
         note=note,
         live=live,
@@ -146,7 +146,8 @@ class _Photograph:
         return cls(pictures.photograph(photograph, 900), width, height, corners, 0.0 if face is None else face.angle)
 
 
-def _name(explanation: Explanation) -> str:
+def name_of(explanation: Explanation) -> str:
+    """A network's name, or its file's, as the page has it."""
     return Path(explanation.name).name
 
 
@@ -299,7 +300,7 @@ def _answer(number: int, explanation: Explanation) -> dict[str, Any]:
     return {
         "id": number,
         "kind": type(explanation.answer).__name__,
-        "network": _name(explanation),
+        "network": name_of(explanation),
         "answer": explanation.answer,
         "probabilities": probabilities,
         "ticks": _ticks(len(probabilities)),
