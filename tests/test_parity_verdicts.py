@@ -298,6 +298,19 @@ def test_a_scale_of_a_hundred_thousandth_is_not_usual(tmp_path):
     assert compare(path, x, lambda x: run(x)["y"] * np.float32(1 + 1e-5)).verdict == "not explained"
 
 
+@pytest.mark.parametrize("equal", [True, False])
+def test_equal_filters_are_one_measurement_and_different_ones_are_many(tmp_path, equal):
+    # Two and a half standard deviations are nothing in one sum, and cannot be chance in 64.
+    rng = np.random.default_rng(0)
+    x, weight = (rng.uniform(0.1, 1, shape).astype(np.float32) for shape in ((1, 256), (64, 256)))
+    weight = np.repeat(weight[:1], 64, axis=0) if equal else weight
+    path = chain(tmp_path, [helper.make_node("Gemm", ["x", "w"], ["y"], transB=1)], {"w": weight}, x.shape)
+    products = x.astype(np.float64) * weight
+    partial = np.square(np.add.accumulate(products, axis=1)[:, 1:]).sum(axis=1) + np.square(products).sum(axis=1)
+    off = 2.5 * 2.0**-24 * np.sqrt(partial / 3)
+    assert compare(path, x, lambda x: (products.sum(axis=1) + off)[None]).explained == equal
+
+
 # ---------------------------------------------------------------------- one channel
 
 

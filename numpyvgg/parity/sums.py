@@ -29,6 +29,8 @@ random orders. A channel's mean divided by r follows Student's t with as many de
 limit is what one of M channels exceeds with the chance `FAILURE`. A channel beyond it gets sigma from its terms' own
 order, too, before it is accused.
 
+**Equal filters** err alike at a place: they count once, as an output of S and as a degree of freedom.
+
 **Equal terms** round alike, all up or all down, and the model fails. What a plain loop in float32 makes of the very
 terms is tried as well, and where it errs more than sigma, that is what counts.
 
@@ -46,6 +48,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -151,6 +154,11 @@ class _Sample:
         sigma = np.sqrt(_VARIANCE * (partial + squares))
         return cls(product, columns, exact, product.matrix(error)[:, places], squares, sigma)
 
+    @cached_property
+    def kinds(self) -> np.ndarray:
+        """A number for each filter, the same for equal ones: they err alike.  [M]"""
+        return np.unique(self.product.weight.sum(axis=1), return_inverse=True)[1].reshape(-1)
+
     @property
     def seen(self) -> np.ndarray:
         """Where errors may be measured by sigma, and not by underflow."""
@@ -180,8 +188,8 @@ def _together(sample: _Sample, rng: np.random.Generator) -> tuple[np.ndarray, np
         return m, np.zeros(0), 1.0, 1.0
     sigma, loop = _in_order(sample.terms(m, p))
     of_loop = _root_mean_square(loop / sigma)
-    t = -math.log(FAILURE)
-    limit = math.sqrt((len(m) + 2 * math.sqrt(len(m) * t) + 2 * t) / len(m)) * max(1.0, of_loop)
+    t, count = -math.log(FAILURE), len(set(zip(sample.kinds[m].tolist(), p.tolist(), strict=True)))
+    limit = math.sqrt((count + 2 * math.sqrt(count * t) + 2 * t) / count) * max(1.0, of_loop)
     return (
         m,
         sample.errors[m, p] / sigma,
@@ -205,8 +213,9 @@ def _variance(terms: np.ndarray) -> np.ndarray:
 def _by_channel(sample: _Sample, excess: float, rng: np.random.Generator) -> tuple[np.ndarray, float]:
     """Each channel's mean error, in sigmas, and how large chance makes it in one of M channels."""
     (channels, places), means = sample.sigma.shape, sample.means(sample.errors)
-    passes = -(-_PLACES // channels)
-    freedom = max(min(passes * channels, 1000) // 2 * 2, 2)
+    different = int(sample.kinds.max()) + 1
+    passes = -(-_PLACES // different)
+    freedom = max(min(passes * different, 1000) // 2 * 2, 2)
     allowed = excess * _repetition(sample, passes, rng) * student(freedom, FAILURE / channels)
     for channel in np.argsort(-np.abs(means)):
         if abs(means[channel]) <= allowed:
