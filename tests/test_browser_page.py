@@ -67,7 +67,7 @@ def shown(browser, name: str) -> str:
 
 def wait_for(browser, name: str, text: str) -> None:
     try:
-        WebDriverWait(browser, 40, 0.05).until(lambda _: text in shown(browser, name))
+        WebDriverWait(browser, 120, 0.05).until(lambda _: text in shown(browser, name))
     except Exception:
         told = {name: shown(browser, name) for name in ("status", "error", "rows")}
         raise AssertionError(f"{told}, {complaints(browser)}") from None
