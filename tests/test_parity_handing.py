@@ -165,6 +165,7 @@ def test_each_adapter_exposes_a_chain_and_is_explained(net, name):
         package.get(name.split("-")[0], name.split("-")[0]), reason="installed where there is room for it"
     )
     path, x, _ = net
+    x = np.asfortranarray(x)  # as a transposed photograph is: adapters copy it, and must keep the copy while it is read
     parity = assert_parity(path, x, open_runtime(name, read_onnx(path), x), precision="float32")
     assert [layer.judgement.verdict for layer in parity.layers].count("not exposed") == 0
 

@@ -305,8 +305,8 @@ def _ncnn(model: OnnxModel, x: np.ndarray, **options: bool) -> Runtime:
         net.load_model(str(Path(folder, "net.bin")))
 
     def run(x: np.ndarray) -> dict[str, np.ndarray]:
-        extractor = net.create_extractor()
-        extractor.input("input", ncnn.Mat(np.ascontiguousarray(x[0])))
+        extractor, pixels = net.create_extractor(), np.ascontiguousarray(x[0])
+        extractor.input("input", ncnn.Mat(pixels))  # which owns nothing, and is read when tensors are asked for
         return {name: np.array(extractor.extract(blob)[1])[None] for name, blob in names.items()}
 
     return run
