@@ -345,10 +345,6 @@ class Stored:
         self.asked.append(len(out))
         out[:] = self.weight[first : first + len(out)]
 
-    def array(self):
-        self.asked.append(len(self.weight))
-        return self.weight
-
 
 def test_a_stored_weight_is_read_in_blocks_at_first_and_kept_from_the_second_pass_on():
     """One photograph by a large network must not take the memory of its weights: a block is a megabyte."""
@@ -360,9 +356,10 @@ def test_a_stored_weight_is_read_in_blocks_at_first_and_kept_from_the_second_pas
     assert sum(stored.asked) == 1500
     stored.asked.clear()
     assert ops.linear(x, fc).tobytes() == first.tobytes()
-    assert stored.asked == [1500]
+    assert sum(stored.asked) == 1500
+    stored.asked.clear()
     assert ops.linear(x, fc).tobytes() == first.tobytes()
-    assert stored.asked == [1500]
+    assert not stored.asked
 
 
 # ---------------------------------------------------------------------- the network
@@ -708,7 +705,7 @@ def test_the_second_pass_keeps_weights_where_they_may_be_and_all_passes_have_the
     net = VGG16.from_onnx(path, memory=memory)
     assert len({net(images[:1]).tobytes() for _ in range(3)}) == 1
     fc6 = next(fc for layer, fc in zip(net.layers, net._weights, strict=True) if layer.title == "fc6")
-    assert isinstance(fc6.weight(), np.ndarray) == kept
+    assert isinstance(fc6.weight, np.ndarray) == kept
 
 
 @pytest.mark.parametrize("memory", ["large", 0, -1, 1.5, True])

@@ -12,8 +12,8 @@ memory, and wants more rows.
 **Weights in a file.** For a single image nothing is gained by keeping 411 MB: in the first pass a block is copied from
 the file into a small array (for one image, one that stays in the core's cache), used, and freed. That also takes care
 of floats that a file holds at any byte, which NumPy would copy as a whole before each product. A network that is used
-again wants its weights as arrays, since the copies of blocks cost it a third more time: the second pass keeps them,
-layer by layer, where there is room (`memory.Budget`).
+again wants its weights as arrays, since the copies of blocks cost it a third more time: in the second pass each block
+stays where it was copied to, layer by layer, where there is room (`memory.Budget`).
 
 `np.dot` and not `np.matmul`: for such thin products only the former releases the GIL.
 """
@@ -45,26 +45,27 @@ class Linear:
         self.bias = bias
         self._budget = budget or Budget()
         self._dtype = dtype
-        self._weight = np.require(weight, dtype, "A") if isinstance(weight, np.ndarray) else weight
+        self.weight = np.require(weight, dtype, "A") if isinstance(weight, np.ndarray) else weight
         self._passes = 0
         self._lock = threading.Lock()
 
-    def weight(self) -> np.ndarray | StoredWeight:
-        """The weight for one pass; from the second on in memory, where there is room for it."""
+    def room(self) -> np.ndarray | None:
+        """In the second pass an array for the weight, where there is room for it; the pass fills and keeps it."""
         with self._lock:
             self._passes += 1
-            if self._passes == 2 and not isinstance(self._weight, np.ndarray):
-                size = math.prod(self._weight.shape) * self._dtype.itemsize
-                if self._budget.has_room(size):
-                    with suppress(MemoryError):  # it can still be read from the file
-                        self._weight = np.require(self._weight.array(), self._dtype, "A")
-            return self._weight
+            if self._passes != 2 or isinstance(self.weight, np.ndarray):
+                return None
+            if self._budget.has_room(math.prod(self.weight.shape) * self._dtype.itemsize):
+                with suppress(MemoryError):  # it can still be read from the file
+                    return np.empty(self.weight.shape, self._dtype)
+        return None
 
 
 def linear(x: np.ndarray, fc: Linear, dtype: np.dtype, workers: Workers, scratch: Scratch) -> np.ndarray:
     """``x @ weight.T + bias``: ``[N, K] -> [N, M]``."""
-    weight = fc.weight()
-    n, (outputs, inputs) = len(x), weight.shape
+    n, weight = len(x), fc.weight
+    outputs, inputs = weight.shape
+    kept = fc.room() if n else None
     source = np.ascontiguousarray(x.reshape(n, inputs).T, dtype)  # [K, N]
     y = np.empty((outputs, n), dtype)
     rows = max(1, BLOCK // (inputs * dtype.itemsize)) if n == 1 else BATCH_ROWS
@@ -72,12 +73,16 @@ def linear(x: np.ndarray, fc: Linear, dtype: np.dtype, workers: Workers, scratch
     def block(number: int) -> None:
         part = slice(number * rows, min((number + 1) * rows, outputs))
         some = _rows(weight, part, scratch).astype(dtype, copy=False)
+        if kept is not None:
+            kept[part] = some
         if n == 1:
             np.dot(some, source[:, 0], out=y[part, 0])
         else:
             np.dot(some, source, out=y[part])
 
     workers.run(block, -(-outputs // rows) if n else 0)
+    if kept is not None:
+        fc.weight = kept
     return y.T + fc.bias if fc.bias is not None else y.T.copy()
 
 
