@@ -63,13 +63,15 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Mark the tests that use a network above, and leave out those that only a thorough run has.
+    """Mark the tests that use a network or the browser above, and leave out those that only a thorough run has.
 
     Tests that ask for a full-size network by name, or make one, say so themselves.
     """
     for item in items:
         if {"zoo_path", "raw_path", "gender_path"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("full_size")
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("thorough")
     if not config.getoption("--thorough"):
         left_out = [item for item in items if item.get_closest_marker("thorough")]
         items[:] = [item for item in items if not item.get_closest_marker("thorough")]

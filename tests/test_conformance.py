@@ -196,6 +196,7 @@ def test_old_export(kind, name):
     getattr(case(f"{name}_cpu"), f"{name}_cpu")()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", [name for name in LIGHT_MODELS if name != "squeezenet"])
 def test_light_model(name, tmp_path, monkeypatch):
     monkeypatch.setenv("ONNX_MODELS", str(tmp_path))  # where the runner writes its inputs; nothing is fetched
@@ -203,6 +204,7 @@ def test_light_model(name, tmp_path, monkeypatch):
     getattr(case(f"test_{name}_cpu"), f"test_{name}_cpu")()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", LIGHT_MODELS)
 def test_every_convolution_of_a_light_model_is_computed_by_the_kernels(name):
     """Their weights are made by ConstantOfShape: folded, they are constants as any others."""

@@ -244,6 +244,7 @@ def test_there_are_sixty_manners():
     assert len(MANNERS) >= 60
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("resumed", [False, True], ids=["fresh", "resumed"])
 @pytest.mark.parametrize("manner", MANNERS)
 def test_a_fetch_ends_loses_nothing_and_gives_no_wrong_file(manner, resumed, server, monkeypatch):
@@ -372,6 +373,7 @@ def slowly(handler: Handler) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kills", [int(os.environ.get("NUMPYVGG_KILLS", "3"))])
 def test_a_fetch_that_is_killed_at_any_moment_loses_nothing(kills, server, monkeypatch):
     """100 moments with NUMPYVGG_KILLS=100, a few of them otherwise."""

@@ -126,6 +126,7 @@ def test_the_ten_crops_are_the_authors(networks, cache, mean):
     assert preparation.mean_file == "mean.binaryproto"
 
 
+@pytest.mark.thorough
 def test_training_subtracts_the_mean_image_where_the_crop_is(networks, mean):
     image = load_image(PORTRAIT).resize((256, 256))
     bgr = np.asarray(image, np.float32)[:, :, ::-1].transpose(2, 0, 1)

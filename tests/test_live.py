@@ -136,6 +136,7 @@ def some_places(shape):
     yield from (tuple(int(rng.integers(size)) for size in shape) for _ in range(20))
 
 
+@pytest.mark.thorough
 def test_every_value_of_every_layer_is_that_of_the_trace_within_paritys_bound(mixed):
     assert unexplained(mixed, all_places) == []
     assert {"Conv", "Add", "Concat", "MaxPool", "AveragePool", "GlobalAveragePool", "Gemm", "MatMul"} <= {

@@ -69,6 +69,7 @@ def test_one_file_answers_where_only_numpy_and_pillow_are_installed(wheel, tmp_p
     assert "NumPy is not installed" in refused.stderr
 
 
+@pytest.mark.thorough
 def test_one_file_holds_what_the_wheel_needs_beside_compiled_packages(wheel):
     names = {requirement.split(">")[0] for requirement in pure_requirements(wheel)}
     assert names == {"platformdirs", "threadpoolctl", "tqdm"}

@@ -75,6 +75,7 @@ def test_junit_has_a_test_case_for_each_layer(net, faulty, tmp_path):
 # ---------------------------------------------------------------------- the page
 
 
+@pytest.mark.thorough
 def test_the_page_shows_where_errors_are_and_reads_well(net, faulty, tmp_path, browser):
     faulty(of_one_filter)
     page, before = tmp_path / "parity.html", tmp_path / "before.json"
@@ -132,6 +133,7 @@ def test_wrong(parity):
 """
 
 
+@pytest.mark.thorough
 def test_the_fixture_fails_where_parity_does_and_remembers(net, tmp_path):
     path, x, _ = net
     np.save(tmp_path / "x.npy", x)

@@ -201,6 +201,7 @@ def test_what_a_killed_process_left_is_swept_a_day_later(tmp_path):
     assert sorted(tmp_path.iterdir()) == [path, new, resumed]
 
 
+@pytest.mark.thorough
 def test_a_page_is_made_without_a_word_where_no_folder_can_be_written(tmp_path):
     """matplotlib, whose colours the page has, complains of a home that it cannot write to."""
     page = tmp_path / "page.html"

@@ -451,6 +451,7 @@ def test_a_run_answers_everything_it_was_given(album, tmp_path, capsys, small_sh
     assert f"{measures['mae']['value']:.3f}" in printed
 
 
+@pytest.mark.thorough
 def test_shards_of_an_array_and_a_killed_run_end_in_the_same_bytes(album, tmp_path, capsys, small_shards):
     score(album, tmp_path / "whole")
     assert score(album, tmp_path / "parts", "--shard", "2/2") == 0
