@@ -357,7 +357,12 @@ def test_the_command_serves_until_it_is_interrupted_and_frees_the_port(tmp_path)
         "--live",
         "--no-browser",
     ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+
+    def heed_interrupts() -> None:  # a shell's job in the background ignores them, and so does what it starts
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, preexec_fn=heed_interrupts, **pipes) as run:
         address = run.stdout.readline().split()[0]
         port = urlsplit(address).port
         with socket.create_connection(("127.0.0.1", port)) as connection:
