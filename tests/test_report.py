@@ -636,7 +636,8 @@ def test_the_command_prints_layers_and_the_distribution_without_any_extra(small_
 
 def test_the_page_without_its_extra_says_what_to_install(small_path, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    monkeypatch.delitem(sys.modules, "numpyvgg.report.page", raising=False)
+    for module in ("numpyvgg.report.page", "numpyvgg.pages"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
     assert main(["explain", str(PORTRAIT), "--model", str(small_path), "-o", str(tmp_path / "report.html")]) == 2
     assert "pip install jinja2 matplotlib" in capsys.readouterr().err
 

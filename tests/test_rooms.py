@@ -17,7 +17,7 @@ PACKAGE = ROOT / "numpyvgg"
 
 #: from the first byte to the answer; a file stands for itself, a folder for what is in it
 ROOMS = ["version", "errors", "text", "files", "layers", "kernels", "operators", "graph", "vgg", "session"]
-ROOMS += ["zoo", "photo", "parity", "report", "score", "lesson", "bench", "cli"]
+ROOMS += ["zoo", "photo", "parity", "pages", "report", "score", "lesson", "bench", "cli"]
 #: `numpyvgg/__init__.py` and `__main__.py` open the house; pico is a house of its own; PyInstaller alone reads its hook
 OUTSIDE = {"__init__", "__main__", "pico", "__pyinstaller"}
 

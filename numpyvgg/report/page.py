@@ -6,7 +6,6 @@ browser's work; pictures are embedded. What is said on the page stands in ``page
 
 from __future__ import annotations
 
-import importlib.resources
 import itertools
 import json
 import math
@@ -26,8 +25,7 @@ from .microscope import embedded
 from .occlusion import spread, stride_of
 
 try:
-    import jinja2
-
+    from ..pages import beside, environment
     from . import pictures
 except ImportError as error:
     raise MissingExtraError(f"the page needs {error.name}: pip install jinja2 matplotlib") from None
@@ -60,21 +58,19 @@ def render(explanations: Sequence[Explanation], title: str, note: str = "", live
     """
     if not explanations:
         raise ArgumentError("no explanations make no page")
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_read), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(bytes=human_bytes, count=_count, bars=_bars, percent=_percent, number=_number)
+    templates = environment(__package__)
+    templates.filters.update(bytes=human_bytes, count=_count, bars=_bars, percent=_percent, number=_number)
     first = explanations[0]
     layers = [_layer(number, view, first.x.shape) for number, view in enumerate(first.layers)]
-    return environment.get_template("page.html").render(
+    return templates.get_template("page.html").render(
         title=title,
         network=name_of(first),
         depth=sum(bool(view.layer.weight_shape) for view in first.layers),
         note=note,
         live=live,
         mean=", ".join(f"{value:.0f}" for value in first.pixels.mean(axis=(1, 2))),
-        style=_read("page.css"),
-        script=_read("microscope.js"),
+        style=beside(__package__, "page.css"),
+        script=beside(__package__, "microscope.js"),
         microscope=json.dumps(embedded(first, title, live)).replace("<", "\\u003c"),
         photograph=_Photograph.of(first),
         input=_input(first),
@@ -88,10 +84,6 @@ def render(explanations: Sequence[Explanation], title: str, note: str = "", live
         answers=[_answer(number, each) for number, each in enumerate(explanations)],
         numpy=np.__version__,
     )
-
-
-def _read(name: str) -> str:
-    return importlib.resources.files(__package__).joinpath(name).read_text("utf-8")
 
 
 # ---------------------------------------------------------------------- numbers as text

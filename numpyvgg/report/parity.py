@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.resources
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,8 +13,7 @@ from ..parity.result import COLUMNS, LayerParity, Parity, row, summary
 from ..version import __version__
 
 try:
-    import jinja2
-
+    from ..pages import beside, environment
     from . import pictures
 except ImportError as error:
     raise MissingExtraError(f"the page needs {error.name}: pip install jinja2 matplotlib") from None
@@ -36,9 +34,7 @@ def render(network: str, parities: Sequence[tuple[str, Parity, str]]) -> str:
     str
         HTML.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_read), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
+    templates = environment(__package__)
     runtimes = [
         {
             "name": name,
@@ -50,19 +46,15 @@ def render(network: str, parities: Sequence[tuple[str, Parity, str]]) -> str:
         }
         for name, parity, growth in parities
     ]
-    return environment.get_template("parity.html").render(
+    return templates.get_template("parity.html").render(
         network=network,
         runtimes=runtimes,
         header=COLUMNS,
         lowest=BINS[0],
         bound=BINS.index(1),
-        style=_read("page.css"),
+        style=beside(__package__, "page.css"),
         version=__version__,
     )
-
-
-def _read(name: str) -> str:
-    return importlib.resources.files(__package__).joinpath(name).read_text("utf-8")
 
 
 def _cells(layer: LayerParity) -> list[object]:

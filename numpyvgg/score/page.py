@@ -6,7 +6,6 @@ age or a percent each. Photographs are linked and not embedded, so that the page
 
 from __future__ import annotations
 
-import importlib.resources
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +20,7 @@ from .scores import Answers, Truth
 from .table import Table
 
 try:
-    import jinja2
+    from ..pages import beside, environment
 except ImportError:
     raise MissingExtraError("report.html needs jinja2: pip install jinja2") from None
 
@@ -49,10 +48,8 @@ def render(table: Table, result: Mapping[str, Any], answers: Mapping[str, Answer
     str
         HTML.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_read), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(number=_number, of=_of)
+    templates = environment(__package__)
+    templates.filters.update(number=_number, of=_of)
     truth = Truth(table)
     networks = [
         {**network, **_charts(table, truth, answers[network["network"]])}
@@ -60,12 +57,9 @@ def render(table: Table, result: Mapping[str, Any], answers: Mapping[str, Answer
         else network
         for network in result["networks"]
     ]
-    text = environment.get_template("page.html").render({**result, "networks": networks, "style": _read("page.css")})
+    style = beside(__package__, "page.css")
+    text = templates.get_template("page.html").render({**result, "networks": networks, "style": style})
     return text.encode("utf-8", "backslashreplace").decode()  # names that are no UTF-8
-
-
-def _read(name: str) -> str:
-    return importlib.resources.files(__package__).joinpath(name).read_text("utf-8")
 
 
 def _number(value: float | None) -> str:
