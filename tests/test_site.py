@@ -28,6 +28,8 @@ def site(tmp_path_factory):
 @pytest.mark.parametrize("page", ["index", "lesson/walkthrough", "lesson/exercises"])
 def test_a_page_fits_and_is_alone_and_accessible(browser, site, page, width, dark):
     assert faults(browser, site / f"{page}.html", width, dark, folder=site) == []
+    scheme = browser.execute_script("return document.body.dataset.mdColorScheme")
+    assert scheme == ("slate" if dark else "default")
 
 
 @pytest.mark.thorough
