@@ -75,7 +75,12 @@ class Run:
     __slots__ = ("count", "end", "first", "head", "kind", "start")
 
     def __init__(self, kind: int, first: int, head: int, start: int, end: int):
-        self.kind, self.first, self.head, self.start, self.end, self.count = kind, first, head, start, end, 1
+        self.kind = kind
+        self.first = first
+        self.head = head
+        self.start = start
+        self.end = end
+        self.count = 1
 
     def extend(self, source: Source, last: int, limit: int) -> None:
         """Add the fields that follow and are written as the last one, which begins at `last`, many at a time.
@@ -91,6 +96,9 @@ class Run:
                 last, self.start, self.end = last + size, self.end + value, self.end + size
                 self.count += count
             window = min(4 * window, _PIECE)
+
+
+_NO_RUN = Run(-1, 0, 0, 0, 0)
 
 
 def _equals_after(source: Source, first: int, start: int, end: int, stop: int) -> tuple[int, int, int]:
@@ -171,10 +179,10 @@ class Message:
     # ------------------------------------------------------------------ the walk
 
     def _walk(self, position: int, end: int) -> None:
-        data = self.source.data
+        data, runs, turns = self.source.data, self._runs, self._turns
         groups: list[int] = []  # that are open
-        last_key, last = -1, Run(-1, 0, 0, 0, 0)
-        while position < end and self._turns <= _MOST_RUNS:
+        last_key, last = -1, _NO_RUN
+        while position < end and turns <= _MOST_RUNS:
             first = position
             key = data[position]
             if key < 0x80:  # nearly always; opening a model is this loop
@@ -200,7 +208,7 @@ class Message:
                 position += 8
             else:
                 self._group(key, groups, first)
-                self._turns += 1
+                turns += 1
                 continue
             if position > end or key < 8:
                 self._bad_field(key, first, start, position, end)
@@ -213,9 +221,10 @@ class Message:
                     position = last.end
                 continue
             last_key, last = key, Run(kind, first, head, start, position)
-            self._runs.setdefault(key >> 3, []).append(last)
-            self._turns += 1
-        if self._turns > _MOST_RUNS:
+            runs.setdefault(key >> 3, []).append(last)
+            turns += 1
+        self._turns = turns
+        if turns > _MOST_RUNS:
             self.fail(f"more than {_MOST_RUNS} fields in turns, where a writer puts equal ones together", position)
         if groups:
             self.fail(f"the group of field {groups[-1]} does not end", end)
@@ -265,7 +274,9 @@ class Message:
 
     def _of(self, number: int, *kinds: int) -> list[Run]:
         """The runs of a field, which must be written in one of these ways."""
-        runs = self._runs.get(number, [])
+        runs = self._runs.get(number)
+        if runs is None:
+            return []
         for run in runs:
             if run.kind not in kinds:
                 wanted = " or ".join(_KINDS[kind] for kind in kinds)
@@ -289,8 +300,8 @@ class Message:
 
     def text(self, number: int) -> str:
         """The value of a string field."""
-        span = self.span(number)
-        return self._decode(number, *span) if span else ""
+        runs = self._of(number, LENGTH)
+        return self._decode(number, runs[-1].start, runs[-1].end) if runs else ""
 
     def message(self, number: int, name: str) -> Message:
         """A message field; empty where it is absent. `name` is added to the place."""
@@ -305,7 +316,10 @@ class Message:
     def spans(self, number: int) -> Iterator[tuple[int, int]]:
         """Start and end of each of a repeated string, bytes or message field."""
         for run in self._of(number, LENGTH):
-            yield from self._each(run)
+            if run.count == 1:  # nearly always
+                yield run.start, run.end
+            else:
+                yield from self._each(run)
 
     def _each(self, run: Run) -> Iterator[tuple[int, int]]:
         """Walk over a run of fields with lengths once more -> start and end of each value."""
