@@ -17,6 +17,7 @@ from numpyvgg.errors import ArgumentError
 from numpyvgg.parity import assert_parity, compare
 from numpyvgg.parity.excuses import FREEDOM, _by_fft, _by_strassen
 from numpyvgg.parity.selftest import CORRECT, OF_OUTPUTS, OF_PRODUCTS
+from numpyvgg.parity.sums import rounding_errors
 from numpyvgg.parity.winograd import repeats
 
 # ---------------------------------------------------------------------- like terms
@@ -55,7 +56,73 @@ def test_a_loop_over_equal_channels_is_rounding_in_groups_and_in_either_order(tm
     loop = np.add.accumulate(terms.reshape(groups, -1), axis=1)[:, -1].repeat(4 // groups).reshape(1, 4, 1, 1)
     assert_parity(path, x, lambda x: loop)
     exact = 0.02 * x.astype(np.float64).sum() / groups
-    wrong = exact + 30 * (loop - exact)
+    worst = (4608 // groups + 1) * 2.0**-24  # of n roundings, relatively, all terms being positive
+    assert compare(path, x, lambda x: exact * (1 + worst) + 0 * loop).verdict == "not explained"
+
+
+def summed(terms, lanes):
+    """Sums of the last axis in float32, term i by lane i % lanes, then the lanes: a loop in vectors; 0: in pairs."""
+    if not lanes:
+        return terms.sum(axis=-1)
+    padded = np.pad(terms, [(0, 0)] * (terms.ndim - 1) + [(0, -terms.shape[-1] % lanes)])
+    of_lanes = np.add.accumulate(padded.reshape(*terms.shape[:-1], -1, lanes), axis=-2)[..., -1, :]
+    return np.add.accumulate(of_lanes, axis=-1)[..., -1]
+
+
+@pytest.mark.parametrize("lanes", [0, 1, 4, 16, 64])
+def test_no_error_of_equal_terms_is_beyond_the_root_of_three_times_its_sigma(lanes):
+    numbers = np.random.default_rng(lanes).uniform(0.01, 1, (300, 1)).astype(np.float32)
+    products = np.repeat(numbers * numbers, 777, axis=1)
+    errors = rounding_errors(products.astype(np.float64))
+    off = summed(products, lanes) - products.sum(axis=1, dtype=np.float64)
+    assert np.all(np.abs(off) <= np.sqrt(3) * errors.sigma)
+    assert np.all(errors.sigma > 10 * errors.independent)  # about sqrt(777)
+
+
+def test_different_terms_are_not_alike():
+    terms = np.random.default_rng(0).standard_normal((16, 4608))
+    errors = rounding_errors(terms)
+    assert np.all(errors.sigma < 1.02 * errors.independent)
+    partial = np.add.accumulate(terms, axis=1)[:, 1:]  # the formula for errors that are independent
+    expected = 2.0**-24 * np.sqrt((np.square(partial).sum(axis=1) + np.square(terms).sum(axis=1)) / 3)
+    assert np.all(errors.independent > 0.99 * expected)
+
+
+@pytest.mark.parametrize("lanes", [0, 1, 8, 32])
+@pytest.mark.parametrize("kind", ["all alike", "channels alike", "constant image"])
+def test_weights_that_are_all_equal_are_rounding_in_any_kernel_and_a_missing_term_is_not(tmp_path, lanes, kind):
+    # The light models of the onnx package are like that: 0.02 everywhere, and all channels the same from conv1 on.
+    rng = np.random.default_rng(3)
+    x = rng.uniform(0, 1, (1, 256, 1, 40)).astype(np.float32)
+    x = np.repeat(x[:, :1], 256, axis=1) if kind == "channels alike" else x
+    x = np.full_like(x, x[0, 0, 0, 0]) if kind == "constant image" else x
+    weight = np.full((16, 256, 1, 1), 0.02, np.float32)
+    path = conv_net(tmp_path, weight, pads=(0, 0, 0, 0), size=(1, 40))
+    terms = x[0, :, 0].T * np.float32(0.02)
+    y = np.broadcast_to(summed(terms, lanes), (1, 16, 40))[:, :, None].copy()
+    assert_parity(path, x, lambda x: y)
+    short = np.broadcast_to(summed(terms[:, 1:], lanes), (1, 16, 40))[:, :, None].copy()
+    assert compare(path, x, lambda x: short).verdict == "not explained"
+
+
+def test_equal_terms_in_a_convolution_that_was_folded_with_what_follows_are_rounding(tmp_path):
+    # As tract does it with the light Inception: normalisation and factor are folded into the convolution.
+    x = np.full((1, 192, 6, 6), 0.0214, np.float32)
+    weight, factor = np.full((4, 192, 3, 3), 0.02, np.float32), np.full((1, 4, 1, 1), 0.02, np.float32)
+    each = {f"bn{i}": np.full(4, 0.02, np.float32) for i in range(4)}
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"]),
+        helper.make_node("BatchNormalization", ["c", *each], ["n"]),
+        helper.make_node("Mul", ["n", "factor"], ["m"]),
+    ]
+    path = chain(tmp_path, nodes, {"w": weight, "factor": factor, **each}, x.shape)
+    shown = onnxruntime_on(path, x)(x)
+    scale = 0.02 / math.sqrt(0.02 + 1e-5)
+    term = np.float32(0.0214) * np.float32(0.02 * 0.02 * scale)
+    loop = summed(np.full(1728, term), 1) + np.float32((0.02 - 0.02 * scale) * 0.02)
+    folded = {**shown, "m": np.full_like(shown["m"], loop)}
+    assert assert_parity(path, x, lambda x: folded).layers[-1].judgement.verdict == "fused"
+    wrong = {**shown, "m": np.full_like(shown["m"], loop * np.float32(1 + 1728 * 2.0**-23))}
     assert compare(path, x, lambda x: wrong).verdict == "not explained"
 
 

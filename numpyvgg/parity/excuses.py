@@ -1,9 +1,10 @@
 """Correct float32 that is no plain sum of terms with errors of random sign: what it may be off by, and how it is told.
 
 **Like terms.** Where the terms of a sum are equal, so are the rounding errors of its partial sums: their mean is not
-zero, and the probable bound of `bounds` fails (Higham & Mary 2019 say so, section 5). What then happens in a plain loop
-can be tried: an error is excused that is no larger than that of a loop over the very terms (channel by channel or tap
-by tap, forwards or backwards), and the probable bound on top.
+zero, and the probable bound of `bounds` fails (Higham & Mary 2019 say so, section 5). `sums.rounding_errors` has the
+standard deviation of such sums, and what it would be if all errors were independent, which the probable bound takes for
+granted. So that bound is widened by the quotient of the two, which for n equal terms makes it grow like n and not like
+its root; and the worst case still holds.
 
 **Norm-wise kernels.** A fast Fourier transform and Strassen's product mix all inputs before they take them apart again.
 Their errors are small beside the norm of what went in, and not beside each output's own terms: a row of zeros comes out
@@ -29,6 +30,7 @@ from ..files.onnx import Node
 from .bounds import chance_lambda
 from .operations import Inputs
 from .products import Product, as_product
+from .sums import rounding_errors
 
 #: How many times the trial's root mean square error another such kernel may make. Measured by tools/measure_parity.py:
 #: FFTs of other lengths and in tiles make 1.5 to 2.4 times the trial's, one to four of Strassen's steps 1.4 to 6.7;
@@ -38,7 +40,7 @@ _MOST_TERMS, _FILTERS = 512, 16
 
 
 def of_like_terms(node: Node, arrays: Inputs, error: np.ndarray, probable: np.ndarray) -> bool:
-    """Whether errors beyond the probable bound are those of a plain loop over these terms.
+    """Whether errors beyond the probable bound are within it once like terms are taken to be rounded alike.
 
     Parameters
     ----------
@@ -53,23 +55,19 @@ def of_like_terms(node: Node, arrays: Inputs, error: np.ndarray, probable: np.nd
     terms = _terms(node, arrays, error.shape, beyond)
     if terms is None:
         return False
-    exact = terms.sum(axis=1, dtype=np.float64)
-    single = terms.astype(np.float32)
-    orders = [single, single[:, ::-1], _channels_inside(node, single), _channels_inside(node, single)[:, ::-1]]
-    loops = [np.add.accumulate(order, axis=1)[:, -1] - exact for order in orders]
-    if node.op_type == "GlobalAveragePool":
-        loops = [loop / terms.shape[1] for loop in loops]
-    return bool(np.all(error.ravel()[beyond] <= np.abs(loops).max(axis=0) + probable.ravel()[beyond]))
+    errors = rounding_errors(terms)
+    wider = np.divide(errors.sigma, errors.independent, out=np.ones(len(terms)), where=errors.independent > 0)
+    return bool(np.all(error.ravel()[beyond] <= wider * probable.ravel()[beyond]))
 
 
 def _terms(node: Node, arrays: Inputs, shape: tuple[int, ...], elements: np.ndarray) -> np.ndarray | None:
     """What some elements of the output are the sum of.  [S, K]"""
     if node.op_type == "GlobalAveragePool" and arrays[0] is not None:
-        return arrays[0].reshape(math.prod(shape), -1)[elements]
+        return arrays[0].reshape(math.prod(shape), -1)[elements].astype(np.float64)
     if node.op_type == "Conv" and node.attributes.get("group", 1) > 1:
         return _terms_of_groups(node, arrays, shape, elements)
     product = as_product(node, arrays)
-    if product is None:
+    if product is None or len(product.weight) * product.places != math.prod(shape):
         return None
     index = product.matrix(np.arange(math.prod(shape)).reshape(shape))  # where each element is in the matrix
     rank = np.empty(index.size, np.int64)
@@ -99,16 +97,6 @@ def _terms_of_groups(node: Node, arrays: Inputs, shape: tuple[int, ...], element
             return None
         terms[own] = found
     return terms
-
-
-def _channels_inside(node: Node, terms: np.ndarray) -> np.ndarray:
-    """A convolution's terms [S, C * taps + 1] with the channels of one tap next to each other."""
-    taps = math.prod(node.attributes.get("kernel_shape", [1])) if node.op_type == "Conv" else 1
-    products = terms[:, :-1]
-    if taps == 1 or products.shape[1] % taps:
-        return terms
-    inside = products.reshape(len(terms), -1, taps).transpose(0, 2, 1).reshape(len(terms), -1)
-    return np.concatenate([inside, terms[:, -1:]], axis=1)
 
 
 # ---------------------------------------------------------------------- norm-wise kernels

@@ -44,7 +44,7 @@ class Judgement:
     ----------
     verdict : str
         ``exact``: equal, as it must be. ``rounding``: within the probable bound. ``like terms``: beyond it, but as far
-        off as a plain loop over these terms (`excuses`). ``Winograd``, ``FFT``, ``Strassen``: not a plain sum's errors,
+        off as terms that round alike may be (`excuses`). ``Winograd``, ``FFT``, ``Strassen``: not a plain sum's errors,
         but those of that kernel in float32; `tile` says which Winograd. ``fused``: rounding, if the runtime folded the
         node into the one before it, and exposes what it did not use. ``alias``: rounding, but what is exposed is the
         ReLU that follows. ``worst case``: beyond the probable bound, within the worst case. ``wrong``: rounding in
@@ -156,7 +156,8 @@ def judge(
 
 def judge_numbers(layer: Layer, theirs: np.ndarray) -> Judgement:
     """Hold an output to its bound, to the usual size of errors, and to other kernels' errors where it fails."""
-    judgement = _look_at_sums(layer, theirs, _compare(layer, theirs))
+    judgement = _look_for_like_terms(layer, theirs, _compare(layer, theirs))
+    judgement = _look_at_sums(layer, theirs, judgement)
     judgement = _look_for_kernels(layer, theirs, judgement)
     product = layer.node.op_type in PRODUCTS
     if judgement.failed and product and layer.bound is not None and np.isfinite(theirs).all():
@@ -267,6 +268,16 @@ def _look_at_sums(layer: Layer, theirs: np.ndarray, judgement: Judgement) -> Jud
     return replace(judgement, verdict=verdict, sums=sums)
 
 
+def _look_for_like_terms(layer: Layer, theirs: np.ndarray, judgement: Judgement) -> Judgement:
+    """Whether errors beyond the probable bound are those of terms that round alike (`excuses`)."""
+    if judgement.verdict != "worst case" or layer.bound is None or layer.precision.name != "float32":
+        return judgement
+    node, inputs = layer.product
+    arrays, error = [as_dtype(array, np.float32) for array in inputs], np.abs(theirs - layer.exact)
+    like = excuses.of_like_terms(node, arrays, error, layer.bound.probable)
+    return replace(judgement, verdict="like terms") if like else judgement
+
+
 def _look_for_kernels(layer: Layer, theirs: np.ndarray, judgement: Judgement) -> Judgement:
     """Hold errors that are not a plain sum's to those of other ways to compute the layer (`excuses`, `winograd`)."""
     if layer.bound is None or not np.isfinite(theirs).all() or layer.precision.name != "float32":
@@ -278,8 +289,6 @@ def _look_for_kernels(layer: Layer, theirs: np.ndarray, judgement: Judgement) ->
         node, inputs = layer.node, layer.inputs
     arrays = [as_dtype(array, np.float32) for array in inputs]
     error = np.abs(theirs - layer.exact)
-    if judgement.verdict == "worst case" and excuses.of_like_terms(node, arrays, error, layer.bound.probable):
-        return replace(judgement, verdict="like terms")
     if node.op_type == "Conv" and (node is layer.node or judgement.failed):
         terms = layer.bound.worst if layer.terms is None else layer.terms
         judgement = _look_for_winograd(node, arrays, error, terms, judgement)

@@ -86,6 +86,17 @@ class Layer:
             return self.node, [_without_origin(array, 0) for array in self.inputs]
         return self.node, [_without_origin(array, _MOST_FOLDED) for array in self.inputs]
 
+    @property
+    def product(self) -> tuple[Node, list[Input]]:
+        """The node whose sums its errors are made of, and that node's inputs: a product behind hidden tensors."""
+        node, inputs = self.node, self.inputs
+        while node.op_type in FOLDABLE:
+            hidden = [array.origin for array in inputs if isinstance(array, Value) and array.spread and array.origin]
+            if not hidden:
+                break
+            node, inputs = hidden[0]
+        return node, inputs
+
     def arrays(self, dtype: type) -> list[np.ndarray | None]:
         return [as_dtype(array, dtype) for array in self.inputs]
 
@@ -114,7 +125,7 @@ def looked_through(layer: Layer, value: Input) -> Input:
     if node.op_type not in (*FOLDABLE, *PRODUCTS):
         return value
     before = evaluate(layer.model, node, [looked_through(layer, one) for one in inputs], layer.precision, 0, False)
-    return Value(before.exact, before.bound, before.size)
+    return Value(before.exact, before.bound, before.size, before.origin)
 
 
 def _without_origin(value: Input, depth: int) -> Input:

@@ -29,10 +29,20 @@ random orders. A channel's mean divided by r follows Student's t with as many de
 limit is what one of M channels exceeds with the chance `FAILURE`. A channel beyond it gets sigma from its terms' own
 order, too, before it is accused.
 
-**Equal filters** err alike at a place: they count once, as an output of S and as a degree of freedom.
+**Like terms** round alike, and their errors are not independent. A partial sum is a multiple of its unit in the last
+place e, so that adding p to it is off by what rounding p itself to a multiple of e gives, whatever the sum is: terms in
+the same quarter of e are all rounded up or all down (`rounding_errors`). The largest error of an addition is a =
+min(u |s_i|, |p_i|): one that leaves the sum as it was is off by p_i. Within a group g of like terms errors add up, and
+groups are independent, so
 
-**Equal terms** round alike, all up or all down, and the model fails. What a plain loop in float32 makes of the very
-terms is tried as well, and where it errs more than sigma, that is what counts.
+    sigma^2 = 1/3 * sum over groups of (sum of a in g)^2,
+
+and of products likewise with a = u |p|. Where all terms differ, each is a group, and this is the formula above. Where
+they are alike, sigma grows with K and not with its root, and no error is beyond sqrt(3) sigma, the worst case in this
+order: z is held to what the worst case would make it, where that is less than chi-squared's limit.
+
+**Like outputs**, sums of as good as the same terms, err alike, too. They count once among the S, and equal filters once
+among the degrees of freedom.
 
 **What would be seen** (`Limits`) follows by setting the tests' statistics to their limits. A factor that is rounded to
 b bits is off by at most 2^-b of its own power of two; if its leading digits are spread as logarithms are, the mean
@@ -49,6 +59,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -56,7 +67,9 @@ from .bounds import FAILURE, student, unit_roundoff
 from .products import Product
 
 _SAMPLES, _PLACES = 256, 64
-_VARIANCE = unit_roundoff(np.dtype(np.float32)) ** 2 / 3
+_ROUNDOFF = unit_roundoff(np.dtype(np.float32))
+#: Terms within this share of a unit in the last place are like each other.
+_LIKE = 0.25
 _TINY = float(np.finfo(np.float32).tiny)
 #: 1/3 of the mean of m^-2 for a significand 1 <= m < 2 whose logarithm is uniform.
 _ROUNDED_FACTOR = 1 / (8 * math.log(2))
@@ -151,7 +164,7 @@ class _Sample:
         if product.bias is not None:
             squares += np.square(product.bias, dtype=np.float64)[:, None]
         partial = (len(columns) + 1) * (squares / 6 + np.square(exact) / 3)
-        sigma = np.sqrt(_VARIANCE * (partial + squares))
+        sigma = np.sqrt(_ROUNDOFF**2 / 3 * (partial + squares))
         return cls(product, columns, exact, product.matrix(error)[:, places], squares, sigma)
 
     @cached_property
@@ -181,33 +194,88 @@ def _blocks(weight: np.ndarray) -> list[np.ndarray]:
 
 
 def _together(sample: _Sample, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float, float]:
-    """Error / sigma at outputs drawn at random, and their channels; z's limit; by how much a loop's exceed sigma."""
+    """Error / sigma at outputs drawn at random, and their channels; z's limit; sigma as a multiple of the sample's."""
     m, p = (rng.integers(0, size, _SAMPLES) for size in sample.sigma.shape)
     m, p = m[sample.seen[m, p]], p[sample.seen[m, p]]
     if not len(m):
         return m, np.zeros(0), 1.0, 1.0
-    sigma, loop = _in_order(sample.terms(m, p))
-    of_loop = _root_mean_square(loop / sigma)
-    t, count = -math.log(FAILURE), len(set(zip(sample.kinds[m].tolist(), p.tolist(), strict=True)))
-    limit = math.sqrt((count + 2 * math.sqrt(count * t) + 2 * t) / count) * max(1.0, of_loop)
-    return (
-        m,
-        sample.errors[m, p] / sigma,
-        limit,
-        max(1.0, _root_mean_square(sigma / sample.sigma[m, p])) * max(1.0, of_loop),
-    )
+    terms = rounding_errors(sample.terms(m, p))
+    t, count = -math.log(FAILURE), _different(sample.exact[m, p], len(sample.columns))
+    limit = math.sqrt((count + 2 * math.sqrt(count * t) + 2 * t) / count)
+    limit = min(limit, _root_mean_square(terms.largest / terms.sigma))
+    excess = max(1.0, _root_mean_square(terms.sigma / sample.sigma[m, p]))
+    return m, sample.errors[m, p] / terms.sigma, limit, excess
 
 
-def _in_order(terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each row: sigma in this order or the reverse one, the larger, and the error of a plain loop in float32."""
-    sigma = np.sqrt(np.maximum(_variance(terms), _variance(terms[:, ::-1])))
-    return sigma, np.add.accumulate(terms.astype(np.float32), axis=1)[:, -1] - terms.sum(axis=1)
+def _different(outputs: np.ndarray, count: int) -> int:
+    """How many of these sums of `count` terms are not like others: such terms differ by less than a quarter of e."""
+    grid = _LIKE * float(np.finfo(np.float32).eps) * count * float(np.abs(outputs).max(initial=0))
+    return len(np.unique(np.rint(outputs / grid))) if grid else 1
 
 
-def _variance(terms: np.ndarray) -> np.ndarray:
-    """Of the rounding errors of each row's sum, in this order."""
-    partial = np.square(np.add.accumulate(terms, axis=1)[:, 1:]).sum(axis=1) + np.square(terms).sum(axis=1)
-    return _VARIANCE * partial
+class RoundingErrors(NamedTuple):
+    """Of sums in float32, one term after the other.
+
+    Attributes
+    ----------
+    sigma : ndarray [S]
+        Their standard deviation, and `independent` the same if no terms were alike.
+    largest : ndarray [S]
+        What they are at most.
+    """
+
+    sigma: np.ndarray
+    independent: np.ndarray
+    largest: np.ndarray
+
+
+def rounding_errors(terms: np.ndarray) -> RoundingErrors:
+    """How far sums may be off, added up in this order or in the reverse one, whichever is worse.
+
+    Parameters
+    ----------
+    terms : ndarray, float64 [S, K]
+    """
+    sums = [np.abs(np.add.accumulate(terms, axis=1)), np.abs(np.add.accumulate(terms[:, ::-1], axis=1))[:, ::-1]]
+    like = _like(terms, np.maximum(sums[0].max(axis=1), sums[1].max(axis=1)))
+    products, orders = _ROUNDOFF * np.abs(terms), []
+    for partial, first in zip(sums, (0, -1), strict=True):
+        additions = np.minimum(_ROUNDOFF * partial, np.abs(terms))
+        additions[:, first] = 0
+        both = [(_sum_of_squares(each, like), np.square(each).sum(axis=1)) for each in (additions, products)]
+        sigma, independent = (np.sqrt(sum(side) / 3) for side in zip(*both, strict=True))
+        orders.append(RoundingErrors(sigma, independent, (additions + products).sum(axis=1)))
+    return RoundingErrors(*(np.maximum(*pair) for pair in zip(*orders, strict=True)))
+
+
+def _like(terms: np.ndarray, largest: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows and columns of the terms that have others like them in their row, and where in these each group begins.
+
+    Parameters
+    ----------
+    terms : ndarray [S, K]
+    largest : ndarray [S]
+        Of each row's partial sums.
+    """
+    unit = np.ldexp(1.0, np.frexp(largest)[1] - 24)  # in the last place
+    bins = np.rint(terms / (_LIKE * unit[:, None])).astype(np.int32)
+    order = bins.argsort(axis=1)
+    bins = np.take_along_axis(bins, order, axis=1)
+    again = np.zeros((len(bins), bins.shape[1] + 1), bool)  # like the one before it
+    again[:, 1:-1] = bins[:, 1:] == bins[:, :-1]
+    rows, places = np.nonzero(again[:, :-1] | again[:, 1:])
+    return rows, order[rows, places], np.flatnonzero(~again[rows, places])
+
+
+def _sum_of_squares(errors: np.ndarray, like: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
+    """Over the groups of each row, those of a group added up before."""
+    rows, columns, begins = like
+    total = np.square(errors).sum(axis=1)
+    if len(rows):
+        alike = errors[rows, columns]
+        groups = np.square(np.add.reduceat(alike, begins))
+        total += np.bincount(rows[begins], groups, len(total)) - np.bincount(rows, np.square(alike), len(total))
+    return total
 
 
 def _by_channel(sample: _Sample, excess: float, rng: np.random.Generator) -> tuple[np.ndarray, float]:
@@ -220,9 +288,8 @@ def _by_channel(sample: _Sample, excess: float, rng: np.random.Generator) -> tup
     for channel in np.argsort(-np.abs(means)):
         if abs(means[channel]) <= allowed:
             break
-        sigma, loop = _in_order(sample.terms(np.full(places, channel), np.arange(places)))
-        own = max(1.0, _root_mean_square(loop / np.maximum(sigma, _TINY)))
-        own *= _root_mean_square(sigma / np.maximum(sample.sigma[channel], _TINY))
+        terms = rounding_errors(sample.terms(np.full(places, channel), np.arange(places)))
+        own = _root_mean_square(terms.sigma / np.maximum(sample.sigma[channel], _TINY))
         means[channel] /= max(1.0, own / excess)
         if abs(means[channel]) > allowed:
             break
