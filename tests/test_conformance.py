@@ -1,13 +1,16 @@
 """The operators hold what ONNX specifies: the `onnx` package's own backend tests, run on this package.
 
-Every node case runs whose operators are all available and whose types NumPy has; the light models all run. Nothing is
-skipped silently: `test_every_case_is_run_or_has_its_reason` prints the counts and the reasons.
+Every node case runs whose operators are all available and whose types NumPy has; others are refused. The light models
+all run. Nothing is left out silently: `test_every_case_is_run_or_has_its_reason` prints the counts and the reasons.
 """
 
 from __future__ import annotations
 
 import collections
+import functools
+import importlib
 import inspect
+import pkgutil
 import re
 import warnings
 from pathlib import Path
@@ -17,26 +20,24 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx.backend.base import Backend, BackendRep
+from onnx import numpy_helper
+from onnx.backend.test import BackendTest
+from onnx.backend.test.case import node as node_cases
+from onnx.backend.test.loader import load_model_tests
 
-from numpyvgg import InferenceSession
+from numpyvgg import InferenceSession, NumpyVggError
 from numpyvgg.operators import Facts, Operator, find
 from numpyvgg.operators.signatures import SIGNATURES
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # the package's cases are computed on import, overflows and all
-    import onnx.backend.test
-    from onnx.backend.test.loader import load_model_tests
-
-    NODES = list(load_model_tests(kind="node"))
-    NODE_CASES = {case.name: case.model for case in NODES}
-    CASE_DATA = {case.name: case.data_sets for case in NODES}
-    #: networks that PyTorch exported in its first years: operator sets 6 to 9, where older meanings hold
-    OLD_CASES = {
-        (kind, case.name): onnx.load(Path(case.model_dir, "model.onnx"))
-        for kind in ("pytorch-converted", "pytorch-operator")
-        for case in load_model_tests(kind=kind)
-    }
+#: the modules of the package's node cases, about one for each operator
+MODULES = [
+    module.name.removeprefix(f"{node_cases.__name__}.")
+    for module in pkgutil.walk_packages(node_cases.__path__, f"{node_cases.__name__}.")
+    if not module.ispkg
+]
+DATA = Path(onnx.__file__).parent / "backend" / "test" / "data"
+#: networks that PyTorch exported in its first years: operator sets 6 to 9, where older meanings hold
+OLD_EXPORTS = sorted(path.parent for path in DATA.glob("pytorch-*/*/model.onnx"))
 
 #: TensorProto.DataType values of which NumPy has no counterpart: the float8, float6, float4, int4, int2 kinds
 FOREIGN_TYPES = {
@@ -101,25 +102,38 @@ LIGHT_MODELS = [
 ]
 
 
-class NumpyRep(BackendRep):
-    def __init__(self, session):
-        self.session = session
+@functools.cache
+def cases_of(module):
+    """The node cases of one module, which computes them when it is imported: all of them take 12 seconds."""
+    before = len(node_cases._NodeTestCases)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # overflows and all
+        importlib.import_module(f"{node_cases.__name__}.{module}")
+    return node_cases._NodeTestCases[before:]
 
-    def run(self, inputs, **kwargs):
-        names = [value.name for value in self.session.get_inputs()]
-        results = self.session.run(None, dict(zip(names, inputs, strict=True)))
-        halves = [value.type == "tensor(bfloat16)" for value in self.session.get_outputs()]
-        return tuple(y.astype(ml_dtypes.bfloat16) if half else y for y, half in zip(results, halves, strict=True))
+
+def case_named(name, module):
+    (case,) = (case for case in cases_of(module) if case.name == name)
+    return case
 
 
-class NumpyBackend(Backend):
-    @classmethod
-    def prepare(cls, model, device="CPU", **kwargs):
-        return NumpyRep(InferenceSession(model))
+def arrays(values):
+    return [numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value for value in values]
 
-    @classmethod
-    def supports_device(cls, device):
-        return device == "CPU"
+
+def saved(folder, side):
+    paths = sorted(folder.glob(f"{side}_*.pb"), key=lambda path: int(path.stem.rpartition("_")[2]))
+    return [onnx.TensorProto.FromString(path.read_bytes()) for path in paths]
+
+
+def assert_answers(model, inputs, expected):
+    """Shapes, types and numbers are those of the case, within the tolerances of the package's own runner."""
+    session = InferenceSession(model)
+    feed = dict(zip([value.name for value in session.get_inputs()], arrays(inputs), strict=True))
+    halves = [value.type == "tensor(bfloat16)" for value in session.get_outputs()]
+    results = zip(session.run(None, feed), halves, strict=True)
+    ours = [array.astype(ml_dtypes.bfloat16) if half else array for array, half in results]
+    BackendTest.assert_similar_outputs(arrays(expected), ours, rtol=1e-3, atol=1e-7)
 
 
 #: Where ONNX Runtime and the specification's own cases disagree, a drop-in goes with ONNX Runtime.
@@ -152,15 +166,8 @@ def reason_to_exclude(model):
     return None
 
 
-EXCLUDED = {name: reason for name, model in NODE_CASES.items() if (reason := reason_to_exclude(model))}
-EXCLUDED |= AS_ONNXRUNTIME | IN_FLOAT16
-OLD_EXCLUDED = {case: reason for case, model in OLD_CASES.items() if (reason := reason_to_exclude(model))}
-RUN = [name for name in NODE_CASES if name not in EXCLUDED]
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    BACKEND_TEST = onnx.backend.test.BackendTest(NumpyBackend, __name__)
-    CASES = BACKEND_TEST.test_cases
+def reason_to_leave_out(case):
+    return (AS_ONNXRUNTIME | IN_FLOAT16).get(case.name) or reason_to_exclude(case.model)
 
 
 @pytest.fixture
@@ -182,34 +189,51 @@ def held_to_its_rule(monkeypatch):
     monkeypatch.setattr(Operator, "__call__", checked)
 
 
-@pytest.mark.parametrize("name", RUN)
+@pytest.mark.parametrize("module", MODULES)
 @pytest.mark.usefixtures("held_to_its_rule")
-def test_node_case(name):
-    case = CASES["OnnxBackendNodeModelTest"]
-    getattr(case(f"{name}_cpu"), f"{name}_cpu")()
+def test_node_cases(module):
+    """A case of operators that are not available is refused; none of these is an operator that is promised."""
+    failed = {}
+    for case in cases_of(module):
+        reason = reason_to_leave_out(case)
+        try:
+            if reason is None:
+                for inputs, expected in case.data_sets:
+                    assert_answers(case.model, inputs, expected)
+            elif reason.startswith("operators"):
+                assert not LISTED.intersection(reason.partition(": ")[2].split(", "))
+                with pytest.raises(NumpyVggError):
+                    InferenceSession(case.model)
+        except Exception as error:
+            failed[case.name] = repr(error)
+    assert not failed
 
 
 @pytest.mark.usefixtures("held_to_its_rule")
-@pytest.mark.parametrize(("kind", "name"), [case for case in OLD_CASES if case not in OLD_EXCLUDED])
-def test_old_export(kind, name):
-    case = CASES[f"OnnxBackend{kind.title().replace('-', '').replace('torch', 'Torch')}ModelTest"]
-    getattr(case(f"{name}_cpu"), f"{name}_cpu")()
+@pytest.mark.parametrize("folder", OLD_EXPORTS, ids=lambda folder: folder.name)
+def test_old_export(folder):
+    (data_set,) = folder.glob("test_data_set_*")
+    assert_answers(onnx.load(folder / "model.onnx"), saved(data_set, "input"), saved(data_set, "output"))
+
+
+def light(name):
+    return DATA / "light" / f"light_{name}.onnx"
 
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", [name for name in LIGHT_MODELS if name != "squeezenet"])
-def test_light_model(name, tmp_path, monkeypatch):
-    monkeypatch.setenv("ONNX_MODELS", str(tmp_path))  # where the runner writes its inputs; nothing is fetched
-    case = CASES["OnnxBackendRealModelTest"]
-    getattr(case(f"test_{name}_cpu"), f"test_{name}_cpu")()
+def test_light_model(name):
+    model = onnx.load(light(name))
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [BackendTest.generate_dummy_data(value) for value in model.graph.input if value.name not in weights]
+    assert_answers(model, inputs, saved(light(name).parent, f"light_{name}_output"))
 
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", LIGHT_MODELS)
 def test_every_convolution_of_a_light_model_is_computed_by_the_kernels(name):
     """Their weights are made by ConstantOfShape: folded, they are constants as any others."""
-    path = Path(onnx.backend.test.__file__).parent / "data" / "light" / f"light_{name}.onnx"
-    session = InferenceSession(path)
+    session = InferenceSession(light(name))
     steps = session._steps_for([value.name for value in session.get_outputs()], frozenset())
     products = [step for step in steps if step.nodes[0].op_type in ("Conv", "Gemm")]
     assert len(products) >= 8
@@ -218,7 +242,7 @@ def test_every_convolution_of_a_light_model_is_computed_by_the_kernels(name):
 
 def test_the_light_squeezenet_up_to_its_scores():
     """Its filters are all alike, and its scores near 1e10: one ulp between two of them is a probability of 0."""
-    path = Path(onnx.backend.test.__file__).parent / "data" / "light" / "light_squeezenet.onnx"
+    path = light("squeezenet")
     model = onnx.load(path)
     scores = model.graph.node[-1].input[0]
     model.graph.output.append(onnx.helper.make_tensor_value_info(scores, onnx.TensorProto.FLOAT, None))
@@ -231,8 +255,8 @@ def test_the_light_squeezenet_up_to_its_scores():
 
 @pytest.mark.parametrize("name", AS_ONNXRUNTIME)
 def test_a_case_that_onnxruntime_answers_otherwise_is_answered_as_there(name):
-    model = NODE_CASES[name]
-    (inputs, _), *_ = CASE_DATA[name]
+    case = case_named(name, "resize")
+    model, ((inputs, _),) = case.model, case.data_sets
     feed = dict(zip([value.name for value in model.graph.input], inputs, strict=True))
     theirs = onnxruntime.InferenceSession(model.SerializeToString()).run(None, feed)
     np.testing.assert_allclose(InferenceSession(model).run(None, feed)[0], theirs[0], rtol=1e-5)
@@ -240,30 +264,32 @@ def test_a_case_that_onnxruntime_answers_otherwise_is_answered_as_there(name):
 
 @pytest.mark.parametrize("name", IN_FLOAT16)
 def test_attention_in_float16_is_no_further_from_float64_than_the_case_itself(name):
-    (inputs, (expected,)), *_ = CASE_DATA[name]
+    case = case_named(name, "attention")
+    ((inputs, (expected,)),) = case.data_sets
     query, key, value = (np.asarray(array, np.float64) for array in inputs)
     scores = query @ key.swapaxes(-1, -2) / np.sqrt(query.shape[-1])
     weights = np.where(np.tril(np.ones(scores.shape[-2:])) > 0, np.exp(scores), 0)
     exact = weights / weights.sum(axis=-1, keepdims=True) @ value
-    feed = dict(zip([value.name for value in NODE_CASES[name].graph.input], inputs, strict=True))
-    (ours,) = InferenceSession(NODE_CASES[name]).run(None, feed)
+    feed = dict(zip([value.name for value in case.model.graph.input], inputs, strict=True))
+    (ours,) = InferenceSession(case.model).run(None, feed)
     assert np.abs(ours - exact).max() <= np.abs(expected - exact).max()
 
 
+@pytest.mark.thorough
 def test_every_case_is_run_or_has_its_reason(capsys):
-    """Together they are all of the package's; operators of the issue's list are left out for a type alone."""
-    assert len(RUN) + len(EXCLUDED) == len(NODE_CASES)
-    assert len(RUN) > len(NODE_CASES) / 4
-    missing = [reason for reason in EXCLUDED.values() if reason.startswith("operators")]
-    assert not [reason for reason in missing if LISTED.intersection(reason.partition(": ")[2].split(", "))]
+    """The modules' cases are all that the package's own loader finds."""
+    cases = [case for module in MODULES for case in cases_of(module)]
+    reasons = collections.Counter(reason_to_leave_out(case) for case in cases)
+    run = reasons.pop(None)
+    assert {case.name for case in cases} == {case.name for case in load_model_tests(kind="node")}
+    assert run > len(cases) / 4
+    others = [reason for reason in reasons if reason.startswith("operators")]
+    missing = sum(reasons.pop(reason) for reason in others)
     with capsys.disabled():
-        print(f"\n{len(NODE_CASES)} node cases: {len(RUN)} run, {len(missing)} of other operators; excluded:")
-        for reason, count in sorted(collections.Counter(EXCLUDED.values()).items()):
-            if reason not in missing:
-                print(f"  {count:4} {reason}")
-        print(f"{len(OLD_CASES)} old exports: {len(OLD_CASES) - len(OLD_EXCLUDED)} run; excluded:")
-        for (_, name), reason in OLD_EXCLUDED.items():
-            print(f"  {name}: {reason}")
+        print(f"\n{len(cases)} node cases: {run} run, {missing} of other operators; left out:")
+        for reason, count in sorted(reasons.items()):
+            print(f"  {count:4} {reason}")
+        print(f"{len(OLD_EXPORTS)} old exports, all run")
 
 
 NUMPY_NAMES = {"float": "float32", "double": "float64", "string": "object"}
