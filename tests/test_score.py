@@ -10,14 +10,12 @@ import os
 import pickle
 import shutil
 import signal
+import statistics
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import stats
-from scipy.io import savemat
-from sklearn import metrics as sklearn_metrics
 
 from numpyvgg.cli import main
 from numpyvgg.errors import ArgumentError, NumpyVggError
@@ -27,7 +25,11 @@ from numpyvgg.score.published import OTHER_WEIGHTS
 from numpyvgg.score.shards import Run
 
 PORTRAIT = Path(__file__).parents[1] / "numpyvgg" / "data" / "eileen_collins.jpg"
-rng = np.random.default_rng(5)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(5)
 
 
 def reasons(table) -> Counter[str]:
@@ -261,6 +263,8 @@ WIKI = [
 
 
 def write_wiki(path: Path) -> None:
+    from scipy.io import savemat  # here, since each process that collects tests would import it
+
     count = len(WIKI)
     columns = {
         "dob": np.array([[datenum(*row[0]) + 0.25 for row in WIKI]]),
@@ -306,6 +310,8 @@ def test_a_damaged_matlab_file_is_named(tmp_path):
 
 
 def test_cacd_is_split_by_rank(tmp_path):
+    from scipy.io import savemat
+
     columns = {"age": np.array([[53], [30]]), "identity": np.array([[1], [2]]), "rank": np.array([[1], [4]])}
     names = cells([np.array(["53_A_0001.jpg"]), np.array(["30_B_0001.jpg"])]).T
     savemat(tmp_path / "celebrity2000_meta.mat", {"celebrityImageData": {**columns, "name": names}})
@@ -324,7 +330,11 @@ def test_what_is_not_there_is_one_line(tmp_path, form):
 # ---------------------------------------------------------------------- measures
 
 
-def test_measures_of_ages_are_those_of_scikit_learn_and_formulas():
+@pytest.mark.thorough  # scikit-learn and SciPy's statistics take two seconds to import
+def test_measures_of_ages_are_those_of_scikit_learn_and_formulas(rng):
+    from scipy import stats
+    from sklearn import metrics as sklearn_metrics
+
     n = 200
     truth = rng.integers(0, 90, n).astype(float)
     estimate, deviation = truth + rng.normal(0, 6, n), rng.uniform(1, 12, n)
@@ -348,7 +358,10 @@ def test_the_epsilon_error_counts_what_is_missing():
     np.testing.assert_allclose(got, [0, 1 - math.exp(-2), 1, 0, 1, np.nan], rtol=1e-12)
 
 
-def test_confusion_exact_and_one_off_are_scikit_learns():
+@pytest.mark.thorough
+def test_confusion_exact_and_one_off_are_scikit_learns(rng):
+    from sklearn import metrics as sklearn_metrics
+
     truth, answer = rng.integers(0, 8, 300), rng.integers(0, 8, 300)
     np.testing.assert_array_equal(
         metrics.confusion(answer, truth, 8), sklearn_metrics.confusion_matrix(truth, answer, labels=range(8))
@@ -363,16 +376,19 @@ def test_confusion_exact_and_one_off_are_scikit_learns():
     assert np.isnan(metrics.of_groups(np.array([-1, 2]), np.array([1, -1]))["exact"]).all()
 
 
-def test_folds_have_a_mean_and_a_standard_error():
+def test_folds_have_a_mean_and_a_standard_error(rng):
     values, folds = rng.uniform(0, 10, 90), np.repeat([0, 1, 2], [20, 30, 40])
     folds[:3] = -1
     summary = metrics.summarise({"mae": values}, None, folds)["mae"]
     each = [values[folds == fold].mean() for fold in range(3)]
     assert summary.fold_mean == pytest.approx(np.mean(each))
-    assert summary.standard_error == pytest.approx(stats.sem(each))
+    assert summary.standard_error == pytest.approx(statistics.stdev(each) / 3**0.5)
 
 
-def test_the_interval_is_scipys_and_wider_over_persons():
+@pytest.mark.thorough
+def test_the_interval_is_scipys_and_wider_over_persons(rng):
+    from scipy import stats
+
     values = rng.gamma(2, 3, 400)
     none = np.full(400, -1)
     summary = metrics.summarise({"mae": values}, None, none)["mae"]
