@@ -11,6 +11,7 @@ import math
 import cv2
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from google.protobuf.wrappers_pb2 import BytesValue
 
 #: message: field number type, ...; `*` repeated, `!` repeated and packed
 PROTO = """
@@ -143,7 +144,9 @@ class Writer:
         layer = layers.add(name=name, bottom=bottom, top=top, **parameters)
         layer.type = kind if self.form == "new" else OLD_TYPES[kind][1]
         for array in arrays:
-            blob = layer.blobs.add(data=array.astype(np.float32).ravel().tolist())
+            blob = layer.blobs.add()
+            numbers = BytesValue(value=array.astype("<f4").tobytes()).SerializeToString()
+            blob.MergeFromString(b"\x2a" + numbers[1:])  # field 5, packed: sooner than number by number
             if self.shape_form == "new":
                 blob.shape.dim.extend(array.shape)
             else:

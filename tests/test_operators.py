@@ -1,6 +1,6 @@
 """Each operator is held to ONNX Runtime on cases that hypothesis draws: shapes, axes, attributes.
 
-Twenty each time, other ones each time; ``NUMPYVGG_CASES=200`` draws more.
+Ten each time, other ones each time; ``NUMPYVGG_CASES=200`` draws more.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpyvgg import InferenceSession
 from numpyvgg.operators.error_function import erf
 
 cases = settings(
-    max_examples=int(os.environ.get("NUMPYVGG_CASES", "20")),
+    max_examples=int(os.environ.get("NUMPYVGG_CASES", "10")),
     deadline=None,
     suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
 )
@@ -514,8 +514,7 @@ def test_bits_shapes_and_sequences(shape, seed, data):
     hold("Size", [x])
     hold("ConstantOfShape", [np.array(shape)], {"value": numpy_helper.from_array(np.int64([seed]))})
     batch = data.draw(st.integers(0, 1))
-    lengths = [data.draw(st.integers(0, shape[1 - batch])) for _ in range(shape[batch])]
-    assume(all(lengths))
+    lengths = [data.draw(st.integers(1, shape[1 - batch])) for _ in range(shape[batch])]
     hold("ReverseSequence", [x, np.array(lengths)], {"batch_axis": batch, "time_axis": 1 - batch})
     axis = data.draw(st.integers(0, len(shape) - 1))
     places = np.argsort(np.random.default_rng(seed).random(shape), axis)
