@@ -98,6 +98,8 @@ def forward(path, x):  # [N, 3, 224, 224] -> [N, classes]
     tensors = dict.fromkeys(names, x) | dict(map(tensor, graph[5]))  # old files list their weights as inputs too
     for node in map(fields, graph[1]):
         operator, inputs = str(node[4][0], "utf-8"), [tensors[str(name, "utf-8")] for name in node.get(1, [])]
+        if operator not in OPERATORS:
+            sys.exit(f"{path}: pico has no {operator!r}; numpyvgg.InferenceSession runs more networks than VGGs")
         x = OPERATORS[operator](*inputs, **dict(map(attribute, node.get(5, []))))
         tensors[str(node[2][0], "utf-8")] = x
     return x if operator == "Softmax" else softmax(x)  # some files end with the scores

@@ -86,6 +86,12 @@ def test_the_command_prints_the_answer(classes, tmp_path, portrait):
         assert run.stdout == f"class {wanted.most_probable} ({wanted.probability:.1%})\n"
 
 
+def test_a_network_that_is_no_vgg_is_named(portrait):
+    path = Path(pico.__file__).parents[1] / "models" / "gender-v1.onnx"
+    with pytest.raises(SystemExit, match=r"gender-v1\.onnx: pico has no '\w+'"):
+        pico.forward(path, portrait)
+
+
 def test_the_command_says_what_it_takes():
     run = subprocess.run([sys.executable, "-m", "numpyvgg.pico"], capture_output=True, text=True)
     assert run.returncode != 0
