@@ -367,6 +367,15 @@ def test_exif_that_says_nothing_leaves_the_photograph_as_it_is(segment):
     assert difference(shown(data), opencv(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)) <= 1.5
 
 
+def test_a_loaded_photograph_is_not_copied_and_an_image_of_somebody_else_is():
+    loaded = load_image(PORTRAIT)
+    assert load_image(loaded) is loaded
+    theirs = Image.open(PORTRAIT)
+    assert load_image(theirs) is not theirs
+    assert theirs.info  # still theirs
+    assert load_image(loaded.convert("L")).mode == "RGB"
+
+
 def test_a_photograph_is_turned_once(tmp_path):
     data = jpeg_with(exif(_SHORT + b"\6\0\0\0"), PHOTO)
     once = load_image(data)

@@ -27,9 +27,9 @@ try:
     import numpy  # the only one that nothing can be done without
 except ImportError:
     sys.exit("numpyvgg.pyz: NumPy is not installed here: python -m pip install numpy pillow")
-from numpyvgg.cli import main
+from numpyvgg.cli import script
 
-sys.exit(main())
+script()
 """
 
 

@@ -57,7 +57,7 @@ def to_rgb(image: Image.Image, name: str, opaque: bool = False, size: tuple[int,
     -------
     PIL.Image.Image
         Transparent parts show white, unless that would be all; what has more than 64 million pixels comes out at half
-        its width and height.
+        its width and height. What this function has made is given back as it is.
 
     Raises
     ------
@@ -70,6 +70,8 @@ def to_rgb(image: Image.Image, name: str, opaque: bool = False, size: tuple[int,
         raise ImageError(f"{name}: an image of {image.width} x {image.height} has no pixels")
     width, height = size or photograph_size(image)
     factor = 1 if image.width * image.height <= WHOLE else 2
+    if image.info.keys() == {_SIZES} and image.mode == "RGB" and factor == 1:
+        return image
     if image.mode == "RGB" and "transparency" not in image.info and factor == 1:
         rgb = image if size else image.copy()
     else:
@@ -82,9 +84,8 @@ def to_rgb(image: Image.Image, name: str, opaque: bool = False, size: tuple[int,
     method = _TURNS.get(orientation)
     upright = rgb if method is None else rgb.transpose(Image.Transpose[method])
     upright.info.clear()  # or it would be turned once more by whoever reads it again
-    if (width, height) != image.size or factor > 1:
-        on_its_side = 5 <= orientation <= 8
-        upright.info[_SIZES] = ((height, width) if on_its_side else (width, height)), upright.size
+    on_its_side = 5 <= orientation <= 8
+    upright.info[_SIZES] = ((height, width) if on_its_side else (width, height)), upright.size
     return upright
 
 

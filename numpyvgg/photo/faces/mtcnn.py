@@ -35,8 +35,8 @@ P_SIDE, R_SIDE, O_SIDE, STRIDE = 12, 24, 48, 2
 SHRINK = 0.709
 #: least probability of a face that each network has to see; the authors' own values
 P_THRESHOLD, R_THRESHOLD, O_THRESHOLD = 0.6, 0.7, 0.7
-#: boxes that `suppress` holds against each other in one go, and that R- and O-Net are asked about
-BLOCK, MANY = 256, 2048
+#: boxes that `suppress` holds against each other in one go
+BLOCK = 256
 
 
 class Found(NamedTuple):
@@ -143,22 +143,18 @@ class MtcnnDetector:
 
     def look_closer(self, pictures: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """O-Net on pictures that a face fills, uint8 [48, 48, 3]: landmarks [n, 5, 2] in pixels, probabilities [n]."""
-        answers = []
-        for some in _slabs(len(pictures)):
-            x = np.array(pictures[some], np.float32).reshape(-1, O_SIDE, O_SIDE, 3).transpose(3, 1, 2, 0)
-            answers.append(self._onet((x - 127.5) / 128))  # [3, 48, 48, n]
-        scores, moves = (np.concatenate(parts) for parts in zip(*answers, strict=True))
+
+        def scaled(some: slice) -> NDArray[np.float32]:
+            x = np.array(pictures[some], np.float32).transpose(3, 1, 2, 0)
+            return (x - 127.5) / 128  # [3, 48, 48, n]
+
+        scores, moves = self._onet(scaled, len(pictures))
         return landmarks_of(moves[:, 4:]) * O_SIDE, scores
 
 
-def _run(network: WindowNet, image: Picture, boxes: Boxes, turns: Turns) -> list[NDArray[np.float32]]:
-    """Run R- or O-Net on what is in the boxes, as many at a time as bounded memory takes."""
-    answers = [network(image.crops(boxes[some], turns[some], network.side)) for some in _slabs(len(boxes))]
-    return [np.concatenate(parts) for parts in zip(*answers, strict=True)]
-
-
-def _slabs(count: int) -> list[slice]:
-    return [slice(first, first + MANY) for first in range(0, max(count, 1), MANY)]
+def _run(network: WindowNet, image: Picture, boxes: Boxes, turns: Turns) -> tuple[NDArray[np.float32], ...]:
+    """Run R- or O-Net on what is in the boxes."""
+    return network(lambda some: image.crops(boxes[some], turns[some], network.side), len(boxes))
 
 
 def landmarks_of(points: NDArray[np.floating]) -> NDArray[np.floating]:

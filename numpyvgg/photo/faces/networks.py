@@ -12,7 +12,7 @@ W * N numbers, however small the pictures are. What `Layer` and `pool` return is
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -183,15 +183,17 @@ class WindowNet:
         self._weight, self._bias = _heads(arrays, *heads)
         self._workers = workers
 
-    def __call__(self, pictures: Array) -> tuple[Array, Array]:
-        """Probabilities of a face [n], offsets and landmarks [n, 4 or 14] for pictures [3, side, side, n], -1 to 1."""
-        count = pictures.shape[-1]
+    def __call__(self, pictures: Callable[[slice], Array], count: int) -> tuple[Array, Array]:
+        """Probabilities of a face [n], offsets and landmarks [n, 4 or 14] for so many pictures.
+
+        `pictures` makes some of them, [3, side, side, n], -1 to 1; it is called by several threads.
+        """
         y = np.empty((len(self._weight), count), np.float32)
         block = min(BLOCK // (3 * self.side**2), -(-count // self._workers.threads)) or 1
 
         def task(number: int) -> None:
-            some = slice(block * number, block * (number + 1))
-            y[:, some] = self._block(pictures[..., some])
+            some = slice(block * number, min(block * (number + 1), count))
+            y[:, some] = self._block(pictures(some))
 
         self._workers.run(task, -(-count // block))
         return _probability(y[:2]), y[2:].T
