@@ -116,11 +116,11 @@ class Kernels:
             math.prod(weight.shape) * self.dtype.itemsize * (4 if winograds else 1), "a layer's filters"
         )
         if winograds:
-            return winograd.prepare(weight, bias, tuple(pads), self.dtype, self._workers)
+            return winograd.prepare(weight, bias, tuple(pads), self.dtype, self._workers, self._scratch)
         window = tuple(strides), tuple(pads), tuple(dilations)
         if depthwise.serves(weight, group):
             return depthwise.prepare(weight, bias, *window, self.dtype)
-        return im2col.prepare(weight, bias, *window, group, self.dtype, self._workers)
+        return im2col.prepare(weight, bias, *window, group, self.dtype, self._workers, self._scratch)
 
     def prepare_linear(self, weight: np.ndarray | StoredWeight, bias: np.ndarray | None) -> Linear:
         """Leave the weight ``[M, K]`` where it is, in a file if need be; an array that is not aligned is copied."""

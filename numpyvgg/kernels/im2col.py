@@ -25,6 +25,8 @@ from .finishing import Finish, by_pixel, finish, new_output
 from .images import Image, clear_border, padded, window_sizes
 from .threads import Scratch, Workers, cache_bytes
 
+FILTERS = 32  # that are put into order at a time: two cache lines of the result
+
 
 @dataclass(frozen=True)
 class Im2colConv:
@@ -53,17 +55,26 @@ def prepare(
     group: int,
     dtype: np.dtype,
     workers: Workers,
+    scratch: Scratch,
 ) -> Im2colConv:
-    """Put the weights into the order of the columns: ``[M, C / group, kH, kW]`` to taps, channels, filters."""
+    """Put the weights into the order of the columns: ``[M, C / group, kH, kW]`` to taps, channels, filters.
+
+    Some filters at a time, spaced: thousands of bytes apart, most of them would fall on the same lines of the cache.
+    """
     filters, channels, kernel_h, kernel_w = weight.shape
-    taps = kernel_h * kernel_w
-    source = weight.reshape(group, filters // group, channels, taps).transpose(0, 3, 2, 1)
-    ordered = np.empty((group, taps, channels, filters // group), dtype)
+    taps, of_group = kernel_h * kernel_w, filters // group
+    source = weight.reshape(group, of_group, channels * taps)
+    ordered = np.empty((group, taps, channels, of_group), dtype)
+    parts = [(g, slice(first, first + FILTERS)) for g in range(group) for first in range(0, of_group, FILTERS)]
 
-    def reorder(tap: int) -> None:
-        ordered[:, tap] = source[:, tap]
+    def reorder(number: int) -> None:
+        g, part = parts[number]
+        some = source[g, part]
+        spaced = scratch.spaced("filters", len(some), channels * taps, dtype)
+        spaced[...] = some
+        ordered[g, :, :, part] = spaced.reshape(-1, channels, taps).transpose(2, 1, 0)
 
-    workers.run(reorder, taps)
+    workers.run(reorder, len(parts))
     matrix = ordered.reshape(group, taps * channels, filters // group)
     return Im2colConv(matrix, bias, (kernel_h, kernel_w), strides, pads, dilations)
 

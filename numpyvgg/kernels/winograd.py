@@ -44,6 +44,7 @@ from functools import partial
 import numpy as np
 
 from ..layers import output_size
+from .im2col import FILTERS
 from .images import Image, clear_border, new_image, padded, whole_tiles
 from .threads import Scratch, Workers, one_blas_thread, small_products_are_direct
 
@@ -118,23 +119,33 @@ def parts_of_sum(channels: int) -> int:
 
 
 def prepare(
-    weight: np.ndarray, bias: np.ndarray | None, pads: tuple[int, ...], dtype: np.dtype, workers: Workers
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+    pads: tuple[int, ...],
+    dtype: np.dtype,
+    workers: Workers,
+    scratch: Scratch,
 ) -> WinogradConv:
-    """Transform the filters ``[M, C, 3, 3]``, in float64."""
+    """Transform the filters ``[M, C, 3, 3]``, in float64; some at a time, spaced as in `im2col.prepare`."""
     filters, channels = weight.shape[:2]
     width, parts = panel_width(filters), parts_of_sum(channels)
+    source = weight.reshape(filters // width, width, channels * 9)
     panels = np.empty((36, parts, filters // width, channels // parts, width), dtype)
     transform = np.kron(G, G).reshape(6, 6, 9).swapaxes(0, 1).reshape(36, 9)
-    step = min(width, PANEL)
+    places = [
+        (panel, slice(first, first + FILTERS)) for panel in range(len(source)) for first in range(0, width, FILTERS)
+    ]
 
     def some_filters(number: int) -> None:
-        part = weight[number * step : (number + 1) * step]
-        panel, first = divmod(number * step, width)
-        taps = part.reshape(len(part), channels, 9).transpose(2, 1, 0).astype(np.float64).reshape(9, -1)
-        transformed = (transform @ taps).reshape(36, parts, channels // parts, len(part))
-        panels[:, :, panel, :, first : first + len(part)] = transformed
+        panel, place = places[number]
+        some = source[panel, place]
+        spaced = scratch.spaced("filters", len(some), channels * 9, some.dtype)
+        spaced[...] = some
+        taps = np.ascontiguousarray(spaced.reshape(-1, channels, 9).transpose(2, 1, 0), np.float64)
+        transformed = transform @ taps.reshape(9, -1)
+        panels[:, :, panel, :, place] = transformed.reshape(36, parts, channels // parts, len(some))
 
-    workers.run(some_filters, -(-filters // step))
+    workers.run(some_filters, len(places))
     return WinogradConv(panels, bias, pads, B_T.astype(dtype), A_T.astype(dtype))
 
 
