@@ -359,10 +359,10 @@ def test_the_method_of_a_run_stays_when_it_goes_on_with_few_photographs(vgg, pho
             "with another preparation of net.onnx: 32x32 bgr, not 32x32 bgr, mean 128",
         ),
         (["--model", "net.onnx", "--labels", "labels.txt"], "with other labels of net.onnx: unknown, not 0 a"),
-        (["--model", "net.onnx", "--top", "1"], "with top 0, not 1"),
-        (["--model", "net.onnx", "--faces"], "with faces none, not mtcnn"),
+        (["--model", "net.onnx", "--top", "1"], "without --top, not with --top 1"),
+        (["--model", "net.onnx", "--faces", "--min-size", "40"], "without --faces, not with --faces"),
         (["changed", "--model", "net.onnx"], "with other weights of net.onnx"),
-        (["newer", "--model", "net.onnx"], "with version 0.0.1, not "),
+        (["newer", "--model", "net.onnx"], "by version 0.0.1, not by "),
     ],
 )
 def test_another_network_preparation_or_version_is_refused_by_name(
@@ -385,8 +385,28 @@ def test_another_network_preparation_or_version_is_refused_by_name(
     capsys.readouterr()
     words = [word for word in options if word not in ("changed", "newer")]
     assert cli.main([*common, *words, "--resume"]) == 2
-    assert f"--resume ages.csv: was written {reason}" in capsys.readouterr().err
+    assert f"--resume ages.csv: was begun {reason}" in capsys.readouterr().err
     assert Path("ages.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("begun", "then", "reason"),
+    [
+        (["--faces"], [], "with --faces, not without --faces"),
+        (["--faces"], ["--faces", "--min-size", "40"], "without --min-size, not with --min-size 40"),
+        (["--faces", "--face", "largest"], ["--faces"], "with --face largest, not without --face"),
+        (["--faces", "--face", "2"], ["--faces", "--face", "1"], "with --face 2, not with --face 1"),
+        (["--faces", "--face", "all", "--detector", "mtcnn"], ["--faces"], ""),
+    ],
+)
+def test_a_run_with_other_options_for_faces_names_the_one_that_differs(
+    begun, then, reason, network, photographs, tmp_path, capsys
+):
+    command = ["predict", photographs[0], "--model", network, "-o", str(tmp_path / "ages.csv")]
+    cli.main([*command, *begun])
+    capsys.readouterr()
+    assert cli.main([*command, *then, "--resume"]) == (2 if reason else 0)
+    assert (f": was begun {reason}: go on as it was begun" in capsys.readouterr().err) == bool(reason)
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,18 @@ def check(args: argparse.Namespace) -> None:
             raise ArgumentError(f"--{option.replace('_', '-')} is for finding faces: add --faces")
 
 
+def said(args: argparse.Namespace) -> dict[str, str]:
+    """The options that decide which faces are answered for, as they were given; without what is the default."""
+    if not args.faces:
+        return {}
+    given = {
+        "--detector": "" if args.detector == "mtcnn" else args.detector,
+        "--face": "" if args.face == "all" else args.face,
+        "--min-size": f"{args.min_size:g}" if args.min_size else "",
+    }
+    return {"--faces": "", **{option: value for option, value in given.items() if value}}
+
+
 def finder(args: argparse.Namespace) -> Callable[[Image.Image, str], list[Face]]:
     """What finds the faces of a photograph, given with its name, as the options say.
 

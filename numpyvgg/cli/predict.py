@@ -110,15 +110,13 @@ def _open(args: argparse.Namespace) -> tuple[Predictor, list[str]]:
 
 def _results(args: argparse.Namespace, predictor: Predictor, conv: str) -> Results:
     """The file of answers, of this network, computed so."""
-    faces = f"{args.detector or 'mtcnn'}, {args.face or 'all'}, from {args.min_size or 'any'} pixels on"
     settings = {
         "version": __version__,
         "networks": {
             name: {"weights": each.fingerprint, "preparation": str(each.preparation), "labels": str(each.labels)}
             for name, each in predictor.networks.items()
         },
-        "faces": faces if args.faces else "none",
-        "top": args.top,
+        "options": {**finding.said(args), **({"--top": str(args.top)} if args.top else {})},
         "conv": conv,
     }
     return Results(args.output, settings, args.top, args.faces)

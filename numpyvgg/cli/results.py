@@ -83,7 +83,9 @@ class Results:
         settings, whole = _read_state(self.path)
         difference = _difference(settings, self.settings)
         if difference:
-            raise ArgumentError(f"--resume {self.path}: was written {difference}; give another -o, or remove it")
+            raise ArgumentError(
+                f"--resume {self.path}: was begun {difference}: go on as it was begun, or give another -o"
+            )
         if self.format == ".parquet" and not self._rows.exists():
             self._unpack()
             return self._rows.stat().st_size
@@ -251,8 +253,8 @@ def _read_state(path: Path) -> tuple[dict[str, Any], int]:
     try:
         read = json.loads(state.read_bytes())
         settings, whole = read["settings"], int(read["bytes"])
-        networks = settings["networks"].values()
-        sound = isinstance(settings["conv"], str) and all(isinstance(network, dict) for network in networks)
+        parts = [settings["options"], *settings["networks"].values()]
+        sound = isinstance(settings["conv"], str) and all(isinstance(part, dict) for part in parts)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         sound = False
     if not sound:
@@ -261,7 +263,7 @@ def _read_state(path: Path) -> tuple[dict[str, Any], int]:
 
 
 def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
-    """In what two runs differ, as the end of a sentence; nothing where they do not."""
+    """In what two runs differ, as "this, not that"; nothing where they do not."""
     names = [list(settings["networks"]) for settings in (theirs, ours)]
     if names[0] != names[1]:
         return f"by {', '.join(names[0])}, not by {', '.join(names[1])}"
@@ -270,10 +272,19 @@ def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
             other = theirs["networks"][name].get(what)
             if other != value:
                 return f"with {'another' if what == 'preparation' else 'other'} {what} of {name}: {other}, not {value}"
-    for what, value in ours.items():
-        if what != "networks" and theirs.get(what) != value:
-            return f"with {what} {theirs.get(what)}, not {value}"
+    both = theirs["options"] | ours["options"]
+    differing = [option for option in both if theirs["options"].get(option) != ours["options"].get(option)]
+    if differing:
+        option = "--faces" if "--faces" in differing else differing[0]  # without it the others say nothing
+        return f"{_with(option, theirs['options'])}, not {_with(option, ours['options'])}"
+    if theirs.get("version") != ours["version"]:
+        return f"by version {theirs.get('version')}, not by {ours['version']}"
     return ""
+
+
+def _with(option: str, options: dict[str, str]) -> str:
+    """An option as it was given, or that it was not."""
+    return f"with {option} {options[option]}".rstrip() if option in options else f"without {option}"
 
 
 def _pyarrow() -> tuple[Any, Any]:
