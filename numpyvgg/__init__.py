@@ -1,7 +1,7 @@
 """VGG-16 face-age networks in plain NumPy: from the bytes of the ONNX file to an age.
 
-The network is imported at once; photographs, sessions and networks by name when they are first asked for, so that a
-program's first answer comes sooner.
+Everything is imported by its name when it is first asked for, NumPy too: so a program's first answer comes sooner, and
+the command can be interrupted from its first moment on.
 """
 
 from importlib import import_module
@@ -17,13 +17,13 @@ from .errors import (
     NumpyVggError,
     UnsupportedModelError,
 )
-from .files.onnx import OnnxModel, read_onnx
 from .version import __version__
-from .vgg.network import VGG, VGG16
 
 if TYPE_CHECKING:
+    from .files.onnx import OnnxModel, read_onnx
     from .photo.predictor import Prediction, Predictor, predict
     from .session import InferenceSession, SessionOptions
+    from .vgg.network import VGG, VGG16
 
 __all__ = [
     "VGG",
@@ -47,10 +47,12 @@ __all__ = [
 ]
 
 _HOMES = {
+    "files.onnx": ("OnnxModel", "read_onnx"),
+    "vgg.network": ("VGG", "VGG16"),
     "photo.predictor": ("Prediction", "Predictor", "predict"),
     "session": ("InferenceSession", "SessionOptions"),
 }
-_ROOMS = ("photo", "session", "zoo")
+_ROOMS = ("files", "graph", "kernels", "layers", "operators", "photo", "session", "vgg", "zoo")
 
 
 def __getattr__(name: str) -> Any:
