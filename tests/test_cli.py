@@ -67,7 +67,7 @@ def test_inspect_adds_up_the_layers(network):
         (["predict", PORTRAIT, "--mean", "1,2"], "mean (1.0, 2.0): give one number, or one for each"),
         (["bench", __file__], "this is a program, not an ONNX file"),
         ([], "COMMAND"),
-        (["predict", PORTRAIT, "--nonsense"], "--nonsense; see `numpyvgg --help`"),
+        (["predict", PORTRAIT, "--nonsense"], "--nonsense; see `numpyvgg predict --help`"),
         (["explain", PORTRAIT], "-o/--output --terminal --live is required; see `numpyvgg explain --help`"),
     ],
     ids=lambda value: " ".join(Path(word).name for word in value) if isinstance(value, list) else "",
@@ -82,6 +82,27 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments, reason, capfd):
     assert reason in err
     assert err.startswith("numpyvgg: ")
     assert err.count("\n") == 1
+
+
+def test_a_mistake_names_the_help_of_its_command_and_a_file_that_looks_like_an_option(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    Path("-me.jpg").write_bytes(Path(PORTRAIT).read_bytes())
+    for words in (["-me.jpg"], ["x.jpg", "-me.jpg"], ["x.jpg", "-me.jpg", "--nope"]):
+        assert main(["predict", *words]) == 2
+        error = capfd.readouterr().err
+        assert "see `numpyvgg predict --help`; for the file -me.jpg, write ./-me.jpg" in error
+    assert main(["predict", "./-me.jpg", "--model", "small"]) == 0
+    assert main(["predict", "-nobody.jpg"]) == 2
+    assert "write ./" not in capfd.readouterr().err
+
+
+def test_an_interrupt_while_a_command_is_imported_is_no_traceback(monkeypatch, capfd):
+    def interrupted(name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("numpyvgg.cli.importlib.import_module", interrupted)
+    assert main(["predict", "photo.jpg"]) == 130
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_reader_that_stops_reading_is_no_error(network):

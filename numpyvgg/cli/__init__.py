@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
-from ..errors import InternalError, NumpyVggError, printable
+from ..errors import ArgumentError, InternalError, NumpyVggError, printable
 from ..version import __version__
 from .streams import abandon_output, prepare_streams
 
@@ -44,7 +44,7 @@ class _Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line, as all of this package's are."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"numpyvgg: {printable(message)}; see `{self.prog} --help`\n")
+        raise ArgumentError(f"{message}; see `{self.prog} --help`")
 
     def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
         (file or sys.stderr).write(message)  # argparse's own is silent where a disk is full
@@ -93,9 +93,15 @@ def _run(arguments: list[str]) -> int:
             command = importlib.import_module(f"{__package__}.{name}")
             command.add_arguments(subparser)
     try:
-        args = parser.parse_args(arguments)
-    except SystemExit as done:  # after --help, or a mistake that has been named
+        args, unknown = parser.parse_known_args(arguments)
+        if unknown:
+            subparsers.choices[args.command].error(f"unrecognized arguments: {' '.join(unknown)}")
+    except SystemExit as done:  # after --help
         return int(done.code or 0)
+    except ArgumentError as error:
+        files = [word for word in arguments if word.startswith("-") and os.path.isfile(word)]
+        mend = f"; for the file {files[0]}, write ./{files[0]}: a dash begins an option" if files else ""
+        raise ArgumentError(f"{error}{mend}") from None
     return command.run(args)
 
 
