@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import unicodedata
 from collections.abc import Iterator
+from numbers import Integral
 
 #: Characters of a message beyond which its middle is left out: a name in a file may have millions
 LONGEST_MESSAGE = 4000
@@ -81,6 +82,49 @@ class MissingExtraError(NumpyVggError, ImportError):
 
 class InternalError(NumpyVggError):
     """A fault of this package: something happened that it did not foresee."""
+
+
+@contextlib.contextmanager
+def reported_as_argument(what: str) -> Iterator[None]:
+    """Turn what Python or NumPy says of a value that it cannot take into the `ArgumentError` that names the argument.
+
+    Examples
+    --------
+    >>> with reported_as_argument("mean"):
+    ...     float("red")
+    Traceback (most recent call last):
+    numpyvgg.errors.ArgumentError: mean: could not convert string to float: 'red'
+    """
+    try:
+        yield
+    except NumpyVggError:
+        raise
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ArgumentError(f"{what}: {error}") from None
+
+
+class NotPickled:
+    """What holds mapped files, threads and locks, and cannot be copied or sent to another process."""
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        raise ArgumentError(
+            f"{type(self).__name__} cannot be pickled or copied: it holds mapped files and threads; send the path of "
+            "its file, and open that where it is needed"
+        )
+
+
+def whole_number(name: str, value: object, least: int, most: float = float("inf")) -> int:
+    """The value of an argument that has to be a whole number, True and False not among them.
+
+    Raises
+    ------
+    ArgumentError
+        It is none, or out of range.
+    """
+    if isinstance(value, Integral) and not isinstance(value, bool) and least <= int(value) <= most:
+        return int(value)
+    limits = f"at least {least}" if most == float("inf") else f"from {least} to {most}"
+    raise ArgumentError(f"{name}={value!r}: a whole number is needed, {limits}")
 
 
 @contextlib.contextmanager

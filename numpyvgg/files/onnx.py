@@ -25,7 +25,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..errors import ArgumentError, ModelFormatError, UnsupportedModelError, printable, reported_as_ours
+from ..errors import ArgumentError, ModelFormatError, NotPickled, UnsupportedModelError, printable, reported_as_ours
 from .external import ExternalFiles
 from .functions import NODE, Function, Reference, inlined
 from .kinds import ONNX, refuse
@@ -147,7 +147,7 @@ class ModelMetadata:
 
 
 @dataclass(frozen=True)
-class OnnxModel:
+class OnnxModel(NotPickled):
     """An ONNX file's contents.
 
     Attributes

@@ -17,7 +17,7 @@ from typing import overload
 
 import numpy as np
 
-from ..errors import MissingModelError, ModelFormatError
+from ..errors import ArgumentError, MissingModelError, ModelFormatError
 
 _FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_NOCTTY", "O_BINARY"))
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
@@ -30,6 +30,19 @@ _KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFDIR: "a folder",
 }
+
+
+def path_name(path: object) -> str:
+    """A path as text, for errors.
+
+    Raises
+    ------
+    ArgumentError
+        It is no path.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise ArgumentError(f"a path is needed, not {type(path).__name__}")
+    return os.fsdecode(path)
 
 
 def open_plain(path: str | os.PathLike[str], *, folder: int | None = None, follow: bool = True) -> int:
@@ -175,13 +188,13 @@ class Source:
         ModelFormatError
             The path is missing (`MissingModelError`), empty, unreadable, or a folder, a pipe or a device.
         """
-        name = os.fsdecode(path)
+        name = path_name(path)
         try:
             if (piped := read_pipe(path)) is not None:
                 return cls(name, piped)
             descriptor = open_plain(path)
         except FileNotFoundError as error:
-            raise MissingModelError(f"{name}: {error.strerror}") from None
+            raise MissingModelError(f"{name or 'an empty path'}: {error.strerror}") from None
         except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
             raise ModelFormatError(f"{name}: {getattr(error, 'strerror', None) or error}") from None
         try:

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from numbers import Integral
 
 import numpy as np
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, whole_number
 from ..layers import Activation, Operations, StoredWeight, Textbook
 from . import depthwise, fully_connected, im2col, pixelwise, winograd
 from .depthwise import DepthwiseConv
@@ -31,6 +30,8 @@ _LARGE = 32 << 20  # bytes; below, asking the system how much memory is left wou
 
 #: How convolutions are computed: by the kernels, or by the definitions in `layers`.
 METHODS = ("im2col", "winograd", "textbook")
+#: Threads beyond which starting them would take longer than any network's work
+MOST_THREADS = 1024
 
 
 def default_method() -> str:
@@ -59,8 +60,8 @@ def operations(
         raise ArgumentError(f"conv={conv!r} does not exist; there are {', '.join(map(repr, METHODS))}")
     if str(dtype) not in ("float32", "float64"):
         raise ArgumentError(f"dtype={dtype!r} does not exist; there are 'float32' and 'float64'")
-    if threads is not None and not (isinstance(threads, Integral) and threads >= 1):
-        raise ArgumentError(f"threads={threads!r}: a whole number is needed, at least 1")
+    if threads is not None:
+        threads = whole_number("threads", threads, 1, MOST_THREADS)
     budget = Budget(memory)
     return Textbook(dtype) if conv == "textbook" else Kernels(conv, threads, dtype, budget)
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, reported_as_argument
 from ..zoo.labels import UNKNOWN, Labels
 
 
@@ -117,7 +117,9 @@ def answer(outputs: np.ndarray, labels: Labels = UNKNOWN) -> Answer:
     labels : Labels
         What the classes mean; see `zoo.labels.labels_for`.
     """
-    outputs = np.asarray(outputs)
+    if not isinstance(labels, Labels):
+        raise ArgumentError(f"labels {labels!r}: give what numpyvgg.zoo.labels.labels_for returns")
+    outputs = _numbers(outputs, "row of outputs")
     if len(outputs) == 1:
         return Value(float(outputs[0]), "years" if labels.kind == "age" else "")
     if labels.kind == "age":
@@ -146,17 +148,27 @@ def expected_age(probabilities: np.ndarray, years: Sequence[float] | None = None
         They are no distribution, such as scores before the softmax, or the outputs for several images; or there is not
         a year for each.
     """
-    p = np.asarray(probabilities)
-    if p.ndim != 1 or not len(p) or p.dtype.kind not in "fiu":
-        raise ArgumentError(f"{p.dtype} {list(p.shape)} is no distribution over years: give one image's probabilities")
+    p = _numbers(probabilities, "distribution over years")
     if not (np.isfinite(p).all() and p.min() >= -1e-6 and abs(p.sum(dtype=np.float64) - 1) < 0.01):
         raise ArgumentError(
             f"numbers from {p.min():.3g} to {p.max():.3g} with the sum {p.sum(dtype=np.float64):.6g} are no "
             "distribution over years: give probabilities, after the softmax"
         )
-    if years is not None and len(years) != len(p):
-        raise ArgumentError(f"{len(years)} years for {len(p)} probabilities: give one for each")
+    if years is not None:
+        array = _numbers(years, "list of years")
+        if len(array) != len(p) or not np.isfinite(array).all():
+            raise ArgumentError(f"{len(array)} years for {len(p)} probabilities: give a finite number for each")
     return _age(probabilities, years)
+
+
+def _numbers(values: Any, what: str) -> np.ndarray:
+    with reported_as_argument(what):
+        array = np.asarray(values)
+    if array.ndim != 1 or not len(array) or array.dtype.kind not in "fiu":
+        raise ArgumentError(
+            f"{array.dtype} {list(array.shape)} is no {what}: give one number for each class, of one image"
+        )
+    return array
 
 
 def _age(probabilities: np.ndarray, years: Sequence[float] | None) -> Age:

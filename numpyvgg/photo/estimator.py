@@ -10,14 +10,14 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ..errors import ArgumentError, UnsupportedModelError
+from ..errors import ArgumentError, UnsupportedModelError, reported_as_argument
 from ..files.caffe import CaffeModel
 from ..files.onnx import OnnxModel
 from ..kernels import default_method
@@ -292,15 +292,17 @@ def _mean_size(path: str) -> tuple[int, int]:
 
 def _pair(name: str, value: Any) -> tuple[int, int]:
     """A size in pixels: one number, or height and width."""
-    sides = (value, value) if isinstance(value, int | np.integer) else tuple(value)
+    sides = tuple(value) if isinstance(value, Iterable) else (value, value)
     if len(sides) != 2 or not all(isinstance(side, int | np.integer) and 0 < side <= 4096 for side in sides):
         raise ArgumentError(f"{name} {value!r}: give pixels, one number or height and width, from 1 to 4096")
     return int(sides[0]), int(sides[1])
 
 
 def _by_channel(name: str, value: Any) -> tuple[float, ...]:
-    numbers = (value,) if isinstance(value, int | float | np.number) else tuple(value)
-    if len(numbers) not in (0, 1, 3) or not np.isfinite(np.array(numbers, float)).all():
+    numbers: tuple[Any, ...] = tuple(value) if isinstance(value, Iterable) else (value,)
+    with reported_as_argument(f"{name} {value!r}"):
+        finite = np.isfinite(np.array(numbers, float))
+    if finite.shape not in ((0,), (1,), (3,)) or not finite.all():
         raise ArgumentError(f"{name} {value!r}: give one number, or one for each of the three channels")
     return tuple(map(float, numbers))
 
@@ -310,7 +312,7 @@ def _mean(name: str, value: Any) -> tuple[float, ...] | str:
 
 
 def _channels(name: str, value: Any) -> str:
-    if value not in CHANNELS:
+    if not isinstance(value, str) or value not in CHANNELS:
         raise ArgumentError(f"{name}={value!r} does not exist; there are 'bgr' and 'rgb'")
     return str(value)
 

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ..errors import ArgumentError, ImageError, MissingImageError, NumpyVggError
+from ..errors import ArgumentError, ImageError, MissingImageError, NumpyVggError, whole_number
 from ..zoo.preparation import CHANNELS, Preparation
 from .decode import decode, mend_byte_order, tiff_is_opaque
 from .pillow import pillow, required
@@ -55,6 +55,8 @@ def load_image(
     MissingExtraError
         It needs Pillow, which is not installed: all but arrays, PPM and PGM do.
     """
+    if at_least is not None:
+        at_least = whole_number("at_least", at_least, 1)
     Image = pillow()
     if isinstance(source, np.ndarray):
         _check_array(source)

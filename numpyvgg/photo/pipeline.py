@@ -162,7 +162,25 @@ def _faces(image: Image.Image, name: str, find: FaceFinder | None) -> list[Face 
     if find is None:
         return [None]
     with _one_at_a_time:
-        return [*find(image, name)]
+        faces = find(image, name)
+    if not isinstance(faces, Iterable):
+        raise ArgumentError(f"faces: what finds them gave {faces!r}, and has to give a list of Face")
+    return check_faces(faces)
+
+
+def check_faces(faces: Iterable[Any]) -> list[Any]:
+    """Faces, if they are some.
+
+    Raises
+    ------
+    ArgumentError
+        One is no `Face`.
+    """
+    checked = list(faces)
+    for face in checked:
+        if not (hasattr(face, "with_margin") and hasattr(face, "without_margin")):
+            raise ArgumentError(f"faces: {type(face).__name__} is no Face: see numpyvgg.photo.faces.search.align_faces")
+    return checked
 
 
 def _views(image: Image.Image, face: Face | None, networks: Mapping[str, Estimator]) -> dict[Preparation, np.ndarray]:

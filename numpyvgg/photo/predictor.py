@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import ArgumentError, NumpyVggError
+from ..errors import ArgumentError, NotPickled, NumpyVggError
 from ..zoo import BUNDLED, PUBLISHED, require
 from ..zoo.labels import Labels
 from ..zoo.preparation import Preparation
@@ -82,7 +82,7 @@ class Prediction:
         return ", ".join(f"{given} ({names[network]})" for network, given in self.answers.items())
 
 
-class Predictor:
+class Predictor(NotPickled):
     """Networks that answer together.
 
     Parameters
@@ -165,9 +165,12 @@ class Predictor:
         def find(photo: Image.Image, name: str) -> list[Face]:
             return align_faces(photo, detector) if faces is None else list(faces)
 
+        if not isinstance(faces, Iterable | None):
+            raise ArgumentError(f"faces={faces!r}: give a list of Face")
         predictions = list(self._ask([photo], find))
-        if predictions[0].error:
-            raise predictions[0].error
+        for prediction in predictions:
+            if prediction.error:
+                raise prediction.error
         return predictions
 
     def many(
@@ -207,6 +210,10 @@ class Predictor:
         """
         if not (isinstance(faces, bool) or callable(faces)):
             raise ArgumentError(f"faces={faces!r}: give True, False, or what finds faces in a photograph and its name")
+        if isinstance(sources, str | bytes | os.PathLike) or not isinstance(sources, Iterable):
+            raise ArgumentError(f"sources: give a list of photographs, not {type(sources).__name__}")
+        if not isinstance(stop, threading.Event | None):
+            raise ArgumentError(f"stop={stop!r}: give a threading.Event")
         find = None if faces is False else _all_faces if faces is True else faces
         remaining = iter(sources)
         first = list(islice(remaining, WINOGRAD_FROM))

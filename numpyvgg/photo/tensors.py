@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ImageError
 from ..files.caffe import read_mean
 from ..zoo.preparation import Preparation
 from .resampling import resized
@@ -33,9 +33,12 @@ def tensors(image: Image.Image | np.ndarray, preparation: Preparation) -> np.nda
 
     Raises
     ------
+    ImageError
+        It is no image of mode RGB, or has no pixels.
     ArgumentError, ModelFormatError
         The mean image has another size, or cannot be read.
     """
+    _check(image)
     height, width = preparation.size
     pixels = resized(image, (width, height)).astype(np.float32)  # [height, width, RGB]
     if preparation.channels == "bgr":
@@ -51,6 +54,19 @@ def tensors(image: Image.Image | np.ndarray, preparation: Preparation) -> np.nda
     if preparation.scale:
         views = views * _by_channel(preparation.scale)
     return np.ascontiguousarray(views)
+
+
+def _check(image: Any) -> None:
+    """Refuse what is no image of mode RGB; `load_image` makes one of anything that can be one."""
+    if isinstance(image, np.ndarray):
+        right = image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8 and image.size > 0
+        what = f"an array of {image.dtype} {list(image.shape)}"
+    else:
+        mode, sides = getattr(image, "mode", None), getattr(image, "size", None)
+        right = mode == "RGB" and isinstance(sides, tuple) and 0 not in sides
+        what = f"an image of mode {mode}, {sides}" if isinstance(mode, str) else f"a {type(image).__name__}"
+    if not right:
+        raise ImageError(f"an RGB image with pixels is needed, not {what}: give what load_image returns")
 
 
 def _by_channel(numbers: tuple[float, ...]) -> np.ndarray:

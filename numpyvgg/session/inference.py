@@ -6,21 +6,21 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
 
-from ..errors import ArgumentError, UnsupportedModelError, reported_as_ours
+from ..errors import ArgumentError, NotPickled, UnsupportedModelError, reported_as_ours, whole_number
 from ..files.caffe import read_model
 from ..files.onnx import ModelMetadata, OnnxModel, SerializableModel, ValueInfo
 from ..files.tensor import to_bfloat16
 from ..kernels import operations
 from ..kernels.threads import available_cores, one_blas_thread
 from ..operators import Operator
-from .exceptions import as_onnxruntime
+from .exceptions import InvalidArgument, as_onnxruntime
 from .options import PROVIDER, RunOptions, SessionOptions, check_options, check_providers
 from .plan import Planner, Step
 from .profile import Profile
@@ -48,7 +48,7 @@ class NodeArg:
         return f"NodeArg(name={self.name!r}, type={self.type!r}, shape={self.shape})"
 
 
-class InferenceSession:
+class InferenceSession(NotPickled):
     """A network that is ready to run.
 
     Parameters
@@ -94,10 +94,12 @@ class InferenceSession:
         max_bytes: int | None = None,
         **kwargs: Any,
     ):
-        self._options = options = sess_options or SessionOptions()
+        self._options = options = SessionOptions() if sess_options is None else sess_options
         with as_onnxruntime("a session"):
             check_providers(providers)
             check_options(options)
+            if max_bytes is not None:
+                max_bytes = whole_number("max_bytes", max_bytes, 1)
             self._model = path_or_bytes if isinstance(path_or_bytes, OnnxModel) else read_model(path_or_bytes)
         with as_onnxruntime(self._model.path):
             for value in self._model.inputs:
@@ -201,10 +203,8 @@ class InferenceSession:
         """
         with as_onnxruntime(self._model.path):
             begin = time.perf_counter_ns()
-            if isinstance(output_names, str | bytes):
-                self._fail(f"output_names is {output_names!r}, and has to be a list of names")
             values = self._check_feed(input_feed)
-            wanted = list(output_names or [value.name for value in self._model.outputs])
+            wanted = self._check_names(output_names) or [value.name for value in self._model.outputs]
             if not wanted:
                 self._fail("no output is asked for, and the graph lists none")
             steps = self._steps_for(wanted, frozenset(values).difference(value.name for value in self._model.inputs))
@@ -221,8 +221,7 @@ class InferenceSession:
         self, output_names: Sequence[str] | None, input_dict_ort_values: Mapping[str, OrtValue], run_options: Any = None
     ) -> list[OrtValue]:
         """As `run`, from values to values."""
-        feed = {name: value.numpy() for name, value in input_dict_ort_values.items()}
-        return [OrtValue(result) for result in self.run(output_names, feed)]
+        return [OrtValue(result) for result in self.run(output_names, input_dict_ort_values)]
 
     def io_binding(self) -> IOBinding:
         """Inputs and outputs that are bound once, for `run_with_iobinding`."""
@@ -230,6 +229,8 @@ class InferenceSession:
 
     def run_with_iobinding(self, iobinding: IOBinding, run_options: RunOptions | None = None) -> None:
         """Run on the bound inputs; results go where the outputs are bound to, or to ``iobinding.get_outputs()``."""
+        if not isinstance(iobinding, IOBinding) or not iobinding.outputs:
+            raise InvalidArgument(f"{self._model.path}: run_with_iobinding needs an IOBinding with an output bound")
         results = self.run(list(iobinding.outputs), iobinding.inputs)
         with as_onnxruntime(self._model.path):
             iobinding.keep(results)
@@ -246,6 +247,9 @@ class InferenceSession:
 
         `error` is the empty string where there is none.
         """
+
+        if not callable(callback):
+            raise InvalidArgument(f"run_async: callback is a {type(callback).__name__}, and has to be a function")
 
         def work() -> None:
             try:
@@ -267,8 +271,23 @@ class InferenceSession:
         profile, self._profile = self._profile, None
         return profile.write(self._options.profile_file_prefix)
 
+    def _check_names(self, names: Any) -> list[str]:
+        """The tensors that are asked for, if their names are names; whether they exist is for `_steps_for`."""
+        if names is None or names is False:
+            return []
+        if isinstance(names, str | bytes) or not isinstance(names, Iterable):
+            self._fail(f"output_names is {names!r}, and has to be a list of names")
+        wanted = list(names)
+        for name in wanted:
+            if not isinstance(name, str):
+                self._fail(f"invalid output name: {name!r}; the outputs are {[v.name for v in self._model.outputs]}")
+        return wanted
+
     def _check_feed(self, feed: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """The fed arrays, if they are what the graph asks for."""
+        if not isinstance(feed, Mapping):
+            names = ", ".join(f"{value.name!r}: array" for value in self._model.inputs)
+            self._fail(f"input_feed is a {type(feed).__name__}, and has to be a dictionary: {{{names}}}")
         missing = [value.name for value in self._model.inputs if value.name not in feed]
         if missing:
             self._fail(f"required inputs ({missing}) are missing from input feed ({list(feed)})")
@@ -286,13 +305,13 @@ class InferenceSession:
             self._fail(f"input {name!r} is None, and has to be an array")
         if isinstance(fed, OrtValue):
             fed = fed.numpy()
-        if expected.dtype == "bfloat16":  # an array of float32, or of ml_dtypes.bfloat16
-            expected = ValueInfo(name, "float32", shape)
-            fed = _rounded(fed)
         # Lists become what the input asks for, arrays have to be that already: both as ONNX Runtime has it.
         try:
+            if expected.dtype == "bfloat16":  # an array of float32, or of ml_dtypes.bfloat16
+                expected = ValueInfo(name, "float32", shape)
+                fed = _rounded(fed)
             array = fed if isinstance(fed, np.ndarray | np.generic) else np.array(fed, expected.dtype)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             self._fail(f"input {name!r} cannot be made of a {type(fed).__name__}: {error}")
         array = np.asarray(array)
         if array.dtype != expected.dtype and (dtype := _dtype_name(array)) != expected.dtype:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import enum
+import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, whole_number
+from ..kernels import MOST_THREADS
 from ..version import __version__
 
 PROVIDER = "CPUExecutionProvider"
@@ -94,7 +96,8 @@ class SessionOptions:
     @property
     def threads(self) -> int | None:
         """`intra_op_num_threads`, where it says how many: 0 and -1 leave the choice."""
-        return self.intra_op_num_threads if self.intra_op_num_threads > 0 else None
+        number = whole_number("intra_op_num_threads", self.intra_op_num_threads, -sys.maxsize, MOST_THREADS)
+        return number if number > 0 else None
 
     def add_provider(self, name: str, options: dict[str, str]) -> None:
         """Accepted and ignored: NumPy computes on the CPU."""
@@ -106,6 +109,11 @@ class SessionOptions:
     def conv(self) -> str | None:
         """How convolutions are computed: ``im2col``, ``winograd`` or ``textbook``; None: by the rule."""
         return self._entries.get("numpyvgg.conv")
+
+    @property
+    def entries(self) -> dict[str, str]:
+        """All that `add_session_config_entry` was given."""
+        return dict(self._entries)
 
     def add_session_config_entry(self, key: str, value: str) -> None:
         """Accepted and remembered; only ``numpyvgg.conv`` has an effect."""
@@ -185,14 +193,25 @@ def preload_dlls(*arguments: Any, **options: Any) -> None:
     """Accepted and ignored: there are none."""
 
 
-def check_providers(providers: Sequence[str | tuple[str, dict[str, Any]]] | None) -> None:
+def check_providers(providers: str | Sequence[str | tuple[str, dict[str, Any]]] | None) -> None:
     """Warn of providers that are not there; the CPU computes whether it is among them or not, as in ONNX Runtime."""
-    for provider in providers or [PROVIDER]:
-        name = provider if isinstance(provider, str) else provider[0]
+    providers = [providers] if isinstance(providers, str) else providers or [PROVIDER]
+    if not isinstance(providers, Iterable):
+        raise ArgumentError(f"providers={providers!r}: give a list of names, as [{PROVIDER!r}]")
+    for provider in providers:
+        name = provider[0] if isinstance(provider, tuple | list) and provider else provider
+        if not isinstance(name, str):
+            raise ArgumentError(f"provider {provider!r}: give its name, as {PROVIDER!r}, or (name, options)")
         if name != PROVIDER:
             warnings.warn(f"provider {name!r} is not available here; {PROVIDER!r} is used", stacklevel=3)
 
 
 def check_options(options: SessionOptions) -> None:
+    if not isinstance(options, SessionOptions):
+        made = f"{type(options).__module__}.{type(options).__name__}"
+        raise ArgumentError(f"sess_options is a {made}, and has to be a {SessionOptions.__module__}.SessionOptions")
+    unknown = [key for key in options.entries if str(key).startswith("numpyvgg.") and key != "numpyvgg.conv"]
+    if unknown:
+        raise ArgumentError(f"the entry {unknown[0]!r} has no meaning here; there is 'numpyvgg.conv'")
     if options.optimized_model_filepath:
         raise ArgumentError("optimized_model_filepath is set, but no optimised model is written here")

@@ -12,6 +12,8 @@ import time
 from datetime import datetime
 from typing import Any
 
+from ..errors import ArgumentError
+
 
 class Profile:
     """Events that are collected until the profile is written."""
@@ -39,6 +41,10 @@ class Profile:
     def write(self, prefix: str) -> str:
         """Write the events to a file of its own and return its name."""
         name = f"{prefix}_{datetime.now():%Y-%m-%d_%H-%M-%S_%f}.json"
-        with open(name, "w", encoding="utf-8") as file:
-            json.dump(self._events, file, indent=0)
+        try:
+            with open(name, "w", encoding="utf-8") as file:
+                json.dump(self._events, file, indent=0)
+        except (OSError, ValueError) as error:  # ValueError: a NUL character
+            reason = getattr(error, "strerror", None) or error
+            raise ArgumentError(f"{name}: cannot be written: {reason}; see profile_file_prefix") from None
         return name

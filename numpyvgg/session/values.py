@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import math
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, reported_as_argument, whole_number
 from ..files.tensor import dtype_name
 
 if TYPE_CHECKING:
@@ -28,7 +29,14 @@ def _dtype(element_type: Any) -> np.dtype:
     name = dtype_name(element_type) if isinstance(element_type, int) else element_type
     if name is None:
         raise ArgumentError(f"there is no element type {element_type} in NumPy")
-    return np.dtype(name)
+    with reported_as_argument(f"element type {element_type!r}"):
+        return np.dtype(name)
+
+
+def _element_type(array: np.ndarray) -> int | None:
+    """The TensorProto.DataType of an array; None where ONNX has none."""
+    name = "object" if array.dtype.kind in "US" else array.dtype.name
+    return next((number for number in range(1, 16) if dtype_name(number) == name), None)
 
 
 class OrtDevice:
@@ -54,13 +62,16 @@ class OrtValue:
     """An array with ONNX Runtime's methods."""
 
     def __init__(self, array: np.ndarray):
-        self._array = array
+        if not isinstance(array, np.ndarray | np.generic):
+            raise ArgumentError(f"an OrtValue is made of an array, not of a {type(array).__name__}")
+        self._array = np.asarray(array)
 
     @staticmethod
     def ortvalue_from_numpy(numpy_obj: np.ndarray, device_type: str = "cpu", device_id: int = 0) -> OrtValue:
         """The array itself, not a copy of it."""
         OrtDevice(device_type, device_id)
-        return OrtValue(np.asarray(numpy_obj))
+        with reported_as_argument("an OrtValue"):
+            return OrtValue(np.asarray(numpy_obj))
 
     @staticmethod
     def ortvalue_from_shape_and_type(
@@ -68,7 +79,8 @@ class OrtValue:
     ) -> OrtValue:
         """An array of that shape, for a result to be put into; its numbers are zeros."""
         OrtDevice(device_type, device_id)
-        return OrtValue(np.zeros(tuple(shape), _dtype(element_type)))
+        with reported_as_argument(f"an OrtValue of shape {shape!r}"):
+            return OrtValue(np.zeros(tuple(shape), _dtype(element_type)))
 
     def numpy(self) -> np.ndarray:
         return self._array
@@ -81,7 +93,10 @@ class OrtValue:
 
     def element_type(self) -> int:
         """The TensorProto.DataType."""
-        return next(number for number in range(1, 16) if dtype_name(number) == self._array.dtype.name)
+        number = _element_type(self._array)
+        if number is None:
+            raise ArgumentError(f"there is no element type in ONNX for NumPy's {self._array.dtype}")
+        return number
 
     def tensor_size_in_bytes(self) -> int:
         return self._array.nbytes
@@ -106,11 +121,7 @@ class OrtValue:
 
     def update_inplace(self, np_arr: np.ndarray) -> None:
         """Put other numbers of the same shape and type in."""
-        if np_arr.shape != self._array.shape or np_arr.dtype != self._array.dtype:
-            raise ArgumentError(
-                f"{np_arr.dtype}{list(np_arr.shape)} does not go into {self._array.dtype}{list(self._array.shape)}"
-            )
-        self._array[...] = np_arr
+        _put(np_arr, self._array, "an OrtValue")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self._array, dtype) if copy else np.asarray(self._array, dtype)
@@ -129,7 +140,7 @@ class IOBinding:
         self.inputs[name] = arr_on_cpu
 
     def bind_ortvalue_input(self, name: str, ortvalue: OrtValue) -> None:
-        self.inputs[name] = ortvalue.numpy()
+        self.inputs[name] = _array_of(ortvalue)
 
     def bind_input(
         self, name: str, device_type: str, device_id: int, element_type: Any, shape: Sequence[int], buffer_ptr: int
@@ -151,19 +162,14 @@ class IOBinding:
         self.outputs[name] = None if buffer_ptr is None else _array_at(buffer_ptr, shape or (), element_type)
 
     def bind_ortvalue_output(self, name: str, ortvalue: OrtValue) -> None:
-        self.outputs[name] = ortvalue.numpy()
+        self.outputs[name] = _array_of(ortvalue)
 
     def keep(self, results: Sequence[np.ndarray]) -> None:
         """Put the results of a run where they are bound to."""
         self.results = []
         for (name, place), result in zip(self.outputs.items(), results, strict=True):
             if place is not None:
-                if place.shape != result.shape or place.dtype != result.dtype:
-                    raise ArgumentError(
-                        f"output {name!r} is {result.dtype}{list(result.shape)}, and is bound to "
-                        f"{place.dtype}{list(place.shape)}"
-                    )
-                place[...] = result
+                _put(result, place, f"output {name!r}")
             self.results.append(result if place is None else place)
 
     def get_outputs(self) -> list[OrtValue]:
@@ -185,8 +191,31 @@ class IOBinding:
         """Nothing is under way between two calls."""
 
 
+def _put(values: Any, place: np.ndarray, what: str) -> None:
+    """Put numbers into an array of the same shape and type."""
+    if not isinstance(values, np.ndarray):
+        raise ArgumentError(f"{what} takes an array, not a {type(values).__name__}")
+    if place.shape != values.shape or place.dtype != values.dtype:
+        raise ArgumentError(
+            f"{what}: {values.dtype}{list(values.shape)} does not go into {place.dtype}{list(place.shape)}"
+        )
+    if not place.flags.writeable:
+        raise ArgumentError(f"{what}: the array that it is to go into is read-only")
+    place[...] = values
+
+
+def _array_of(value: Any) -> np.ndarray:
+    if not isinstance(value, OrtValue):
+        raise ArgumentError(f"an OrtValue is bound here, not a {type(value).__name__}")
+    return value.numpy()
+
+
 def _array_at(address: int, shape: Sequence[int], element_type: Any) -> np.ndarray:
     dtype = _dtype(element_type)
-    size = math.prod(shape) * dtype.itemsize
+    if dtype.hasobject:
+        raise ArgumentError("texts are no numbers that lie at an address: bind an array")
+    address = whole_number("buffer_ptr", address, 1, sys.maxsize)
+    with reported_as_argument(f"shape {shape!r}"):
+        size = math.prod(whole_number("dimension", side, 0) for side in shape) * dtype.itemsize
     memory = (ctypes.c_byte * size).from_address(address)
     return np.ctypeslib.as_array(memory).view(dtype).reshape(tuple(shape))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, reported_as_argument
 from ..files.tensor import RowReader
 from ..layers import Operations
 
@@ -140,7 +140,8 @@ def prepare(layers: list[Layer], ops: Operations) -> tuple[list[Layer], list[Any
 
 def check_images(x: np.ndarray, input_shape: tuple[int, ...]) -> np.ndarray:
     """Turn away what is no batch of images, with the mend where one can guess it."""
-    x = np.asarray(x)
+    with reported_as_argument("images"):
+        x = np.asarray(x)
     if x.shape[1:] != input_shape or x.ndim != 4:
         mend = ""
         if x.shape == input_shape:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import UnsupportedModelError
+from ..errors import NotPickled, UnsupportedModelError
 from ..files.onnx import OnnxModel, SerializableModel, read_onnx
 from ..kernels import operations
 from ..layers import Operations, flatten, max_pool, relu, softmax
@@ -36,7 +36,7 @@ if TYPE_CHECKING:  # in typing itself from Python 3.11 on
     from typing_extensions import Self
 
 
-class VGG:
+class VGG(NotPickled):
     """A VGG network: call it with images ``[N, 3, 224, 224]``, get probabilities ``[N, classes]``.
 
     Attributes

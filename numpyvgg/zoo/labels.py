@@ -7,6 +7,7 @@ women. So a network has labels only where it is one that this package knows, or 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import ArgumentError
@@ -76,6 +77,11 @@ def labels_for(given: str | os.PathLike[str] | tuple[str, ...] | Labels, classes
     """
     if isinstance(given, Labels):
         labels = given
+    elif not isinstance(given, str | os.PathLike | Sequence) or isinstance(given, bytes):
+        raise ArgumentError(
+            f"labels {given!r} of {network}: give {', '.join(NAMED_LABELS)}, the path of a file with a label a line, "
+            "or a tuple of names"
+        )
     elif given == "age":
         labels = ages(classes) if classes > 1 else Labels("age")
     elif given in ("gender", "gender-male-first"):

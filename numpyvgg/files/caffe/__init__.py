@@ -22,7 +22,7 @@ from pathlib import Path
 from ...errors import ModelFormatError, reported_as_ours
 from ..kinds import is_text, refuse
 from ..onnx import Initializers, ModelMetadata, Node, OnnxModel, SerializableModel, ValueInfo, read_onnx
-from ..source import Source, read_pipe
+from ..source import Source, path_name, read_pipe
 from ..wire import Message
 from .binary import read_fields
 from .graph import Graph
@@ -111,7 +111,7 @@ def read_caffe(path: str | os.PathLike[str], prototxt: str | os.PathLike[str] | 
     >>> model = read_caffe("age_net.caffemodel", "deploy_age.prototxt")  # doctest: +SKIP
     >>> session = numpyvgg.InferenceSession(model)  # doctest: +SKIP
     """
-    with reported_as_ours(os.fsdecode(path)):
+    with reported_as_ours(path_name(path)):
         definition = prototxt if isinstance(prototxt, Source | None) else Source.open(prototxt)
         return _read_caffe(Source.open(path), definition)
 

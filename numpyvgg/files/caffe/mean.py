@@ -8,7 +8,7 @@ import numpy as np
 
 from ...errors import ModelFormatError, reported_as_ours
 from ..kinds import refuse
-from ..source import Source
+from ..source import Source, path_name
 from ..wire import Message
 from .binary import read_blob
 
@@ -36,7 +36,7 @@ def read_mean(path: str | os.PathLike[str]) -> np.ndarray:
     >>> read_mean("mean.binaryproto").mean(axis=(1, 2))  # doctest: +SKIP
     array([ 78.42633,  87.76891, 114.89584], dtype=float32)
     """
-    with reported_as_ours(os.fsdecode(path)):
+    with reported_as_ours(path_name(path)):
         return _read_mean(Source.open(path))
 
 
