@@ -153,6 +153,7 @@ def test_winograds_products_may_be_cut_and_tiles_taken_in_boxes(direct, box, ter
     """Which products are taken depends on the processor, and boxes on the image; all must be right, on any threads."""
     monkeypatch.setattr(winograd, "small_products_are_direct", lambda: direct)
     monkeypatch.setattr(winograd, "BOX", box)
+    monkeypatch.setattr(winograd, "TILES", 1)
     monkeypatch.setattr(winograd, "SUM", terms)
     x, weight, bias = random_layer(2, 2, 48, 96, 30, 33)
     window = {"pads": (1, 1, 1, 1)}

@@ -52,7 +52,8 @@ POINTS = (0, 5 / 8, -5 / 8, 3 / 2, -3 / 2)  # and infinity
 PANEL = 64  # filters in a panel, where there are several
 SMALL = 10**6  # m * n * k of a product that OpenBLAS computes straight from its operands
 SUM = 128  # channels in a part of a sum, at most
-BOX = 49 * 2048  # tiles times (channels and filters) of a box: one image's in VGG's block 3, two in block 4
+BOX = 196 * 512  # tiles times (channels and filters) of a box: one image's in VGG's block 3
+TILES = 196  # of a box, where there are so many: then BLAS's rearranging of the filters is worth it
 
 
 def transforms(points: Sequence[float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -162,7 +163,7 @@ def convolve(x: np.ndarray, conv: WinogradConv, relu: bool, pool: bool, workers:
     target = whole_tiles(y, tiles_h, tiles_w, 2 if pool else 4)  # [N, tilesH, side, tilesW, side, M]
     to_finish: list[Task] = []
     with one_blas_thread:
-        for box in _boxes(n, tiles_h, tiles_w, max(1, BOX // (channels + panels * panel))):
+        for box in _boxes(n, tiles_h, tiles_w, max(TILES, BOX // (channels + panels * panel))):
             tiles = _Tiles(conv, bands[box], target[box], relu, pool, scratch)
             _run(workers, to_finish + tiles.to_transform())
             _run(workers, tiles.to_multiply())

@@ -31,7 +31,9 @@ from ..layers import Operations, flatten, max_pool, relu, softmax
 from .layer import Layer, check_images, configuration, prepare, summary
 from .recognise import recognise
 
-IMAGES_AT_ONCE = 8  # through the convolutions: memory grows with it; weights read are used more often, up to here
+# How many images go through which blocks together. Where pixels are many, one: its outputs stay in the cache, and in
+# memory that the process has already. Where filters are many, each that is read serves several.
+AT_ONCE = ((1, slice(0, 3)), (16, slice(3, 5)))
 if TYPE_CHECKING:  # in typing itself from Python 3.11 on
     from typing_extensions import Self
 
@@ -115,8 +117,7 @@ class VGG(NotPickled):
             Probabilities, also where the file ends with the scores. A single class is no distribution: its score.
         """
         x = check_images(x, self.input_shape)
-        starts = range(0, max(len(x), 1), IMAGES_AT_ONCE)
-        x = np.concatenate([self._features(x[start : start + IMAGES_AT_ONCE]) for start in starts])  # [N, 25088]
+        x = self._features(x)  # [N, 25088]
         fc6, fc7, fc8 = self._fc
         x = self._ops.linear_relu(x, fc6)
         x = self._ops.linear_relu(x, fc7)
@@ -126,11 +127,19 @@ class VGG(NotPickled):
     def _features(self, x: np.ndarray) -> np.ndarray:
         """The convolutional part of the forward pass, ``[N, 3, 224, 224] -> [N, 25088]``."""
         x = np.ascontiguousarray(x, self.dtype)
-        for *convs, last in self._blocks:
+        for at_once, blocks in AT_ONCE:
+            starts = range(0, max(len(x), 1), at_once)
+            parts = [self._convolve(x[start : start + at_once], blocks) for start in starts]
+            x = np.concatenate(parts) if len(parts) > 1 else parts[0]
+        return flatten(x)
+
+    def _convolve(self, x: np.ndarray, blocks: slice) -> np.ndarray:
+        """Some of the five blocks."""
+        for *convs, last in self._blocks[blocks]:
             for conv in convs:
                 x = self._ops.conv_relu(x, conv)
             x = self._ops.conv_relu_pool(x, last)
-        return flatten(x)
+        return x
 
     def trace(self, x: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         """Run the network one operation at a time -> each node's name in the file, and its output."""
