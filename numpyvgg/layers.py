@@ -302,7 +302,12 @@ class Operations(Protocol):
     ) -> Any: ...
     def prepare_linear(self, weight: np.ndarray | StoredWeight, bias: np.ndarray | None) -> Any: ...
     def conv2d(
-        self, x: np.ndarray, conv: Any, addend: np.ndarray | None = None, activation: Activation | None = None
+        self,
+        x: np.ndarray,
+        conv: Any,
+        addend: np.ndarray | None = None,
+        activation: Activation | None = None,
+        border: bool = True,
     ) -> np.ndarray: ...
     def conv_relu(self, x: np.ndarray, conv: Any) -> np.ndarray: ...
     def conv_relu_pool(self, x: np.ndarray, conv: Any) -> np.ndarray: ...
@@ -354,6 +359,7 @@ class Textbook:
         conv: dict[str, Any],
         addend: np.ndarray | None = None,
         activation: Activation | None = None,
+        border: bool = True,
     ) -> np.ndarray:
         y = conv2d(x, **conv)
         if addend is not None:

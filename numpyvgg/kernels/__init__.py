@@ -128,16 +128,24 @@ class Kernels:
         return Linear(weight, bias if bias is None else np.array(bias, self.dtype), self.dtype, self._budget)
 
     def conv2d(
-        self, x: np.ndarray, conv: Conv, addend: np.ndarray | None = None, activation: Activation | None = None
+        self,
+        x: np.ndarray,
+        conv: Conv,
+        addend: np.ndarray | None = None,
+        activation: Activation | None = None,
+        border: bool = True,
     ) -> np.ndarray:
         """Convolution and bias, perhaps an addend and an activation: ``[N, C, H, W] -> [N, M, outH, outW]``.
+
+        With `border` a convolution that reads the result finds its padding there, without one a convolution of 1x1
+        finds a matrix: see `images`.
 
         Raises
         ------
         ArgumentError
             Shapes do not fit.
         """
-        return self._convolve(x, conv, Finish(activation, addend))
+        return self._convolve(x, conv, Finish(activation, addend, border=border))
 
     def conv_relu(self, x: np.ndarray, conv: Conv) -> np.ndarray:
         """Convolution, bias and ReLU."""
@@ -147,9 +155,11 @@ class Kernels:
         """Convolution, bias, ReLU and 2x2 max pooling with stride 2."""
         return self._convolve(x, conv, Finish(relu, pool=True))
 
-    def pixelwise(self, function: Callable[..., np.ndarray], arrays: Sequence[np.ndarray]) -> np.ndarray:
+    def pixelwise(
+        self, function: Callable[..., np.ndarray], arrays: Sequence[np.ndarray], border: bool = True
+    ) -> np.ndarray:
         """``function(*arrays)`` on all threads, where no pixel depends on another; see `pixelwise.pixelwise`."""
-        return pixelwise.pixelwise(function, arrays, self._workers)
+        return pixelwise.pixelwise(function, arrays, border, self._workers)
 
     def max_pool(
         self,
@@ -159,10 +169,11 @@ class Kernels:
         pads: Sequence[int],
         dilations: Sequence[int],
         out_size: Sequence[int],
+        border: bool = True,
     ) -> np.ndarray:
         """Max pooling on all threads, see `pixelwise.max_pool`."""
         window = kernel_shape, strides, pads, dilations
-        return pixelwise.max_pool(x, *window, out_size, self._workers, self._scratch)
+        return pixelwise.max_pool(x, *window, out_size, border, self._workers, self._scratch)
 
     def linear(self, x: np.ndarray, fc: Linear) -> np.ndarray:
         """``x @ weight.T + bias``: ``[N, K] -> [N, M]``."""

@@ -39,11 +39,14 @@ class Finish:
         Added before the activation: a residual connection.
     pool : bool
         2x2 max pooling with stride 2; then there is no addend, and the activation grows with its argument.
+    border : bool
+        Whether the output shall lie in a border of zeros, for a convolution that reads it with padding.
     """
 
     activation: Activation | None = None
     addend: np.ndarray | None = None
     pool: bool = False
+    border: bool = True
 
     def of(self, image: int, filters: slice = slice(None)) -> Finish:
         """The same for one image, and some filters of it: its addend is ``[outH, outW, M]``."""
@@ -52,7 +55,7 @@ class Finish:
 
 def new_output(n: int, filters: int, out_h: int, out_w: int, then: Finish, dtype: np.dtype) -> tuple[Image, np.ndarray]:
     """An image that a convolution's output goes to, and the same as ``[N, outH, outW, M]`` for `finish`."""
-    y = new_image(n, filters, out_h // 2 if then.pool else out_h, out_w // 2 if then.pool else out_w, dtype)
+    y = new_image(n, filters, *((out_h // 2, out_w // 2) if then.pool else (out_h, out_w)), dtype, then.border)
     return y, y.transpose(0, 2, 3, 1).view(np.ndarray)
 
 

@@ -6,6 +6,9 @@ zeros, so that the next convolution finds its padding there and nothing is copie
 
     memory [N, rows, columns, C]                rows    = 4 * floor(H / 4) + 6
     image  = memory[:, 1:H+1, 1:W+1, :]         columns = 4 * floor(W / 4) + 6     (room for whole tiles of 4)
+
+An image that only convolutions without padding read has no border. Its pixels are then the rows of a matrix, which a
+convolution of 1x1 multiplies as it lies.
 """
 
 from __future__ import annotations
@@ -18,13 +21,15 @@ from ..layers import output_size
 
 
 class Image(np.ndarray):
-    """An array ``[N, C, H, W]`` that remembers the bordered memory it lies in; views and copies of it forget it."""
+    """An array ``[N, C, H, W]`` that remembers the bordered memory it lies in, if it does; views and copies forget it."""
 
     memory: np.ndarray | None = None
 
 
-def new_image(n: int, channels: int, height: int, width: int, dtype: np.dtype) -> Image:
+def new_image(n: int, channels: int, height: int, width: int, dtype: np.dtype, border: bool = True) -> Image:
     """An image that is yet to be written, and to be finished with `clear_border`."""
+    if not border:
+        return np.empty((n, height, width, channels), dtype).transpose(0, 3, 1, 2).view(Image)
     memory = np.empty((n, (height // 4 + 1) * 4 + 2, (width // 4 + 1) * 4 + 2, channels), dtype)
     image = memory[:, 1 : height + 1, 1 : width + 1].transpose(0, 3, 1, 2).view(Image)
     image.memory = memory
@@ -57,8 +62,9 @@ def window_sizes(
 
 
 def clear_border(image: Image) -> None:
-    """Set everything around the pixels to zero."""
-    assert image.memory is not None
+    """Set everything around the pixels to zero, where there is a border."""
+    if image.memory is None:
+        return
     height, width = image.shape[2:]
     image.memory[:, 0] = image.memory[:, height + 1 :] = 0
     image.memory[:, :, 0] = image.memory[:, :, width + 1 :] = 0
@@ -67,7 +73,7 @@ def clear_border(image: Image) -> None:
 def padded(
     x: np.ndarray, pads: tuple[int, ...], rows: int, columns: int, dtype: np.dtype, planar: bool = False
 ) -> np.ndarray:
-    """The image with its padding, channels last; copied only where it does not lie in such a border already.
+    """The image with its padding, channels last; copied only where it does not lie in memory so already.
 
     Parameters
     ----------
@@ -89,6 +95,10 @@ def padded(
     if memory is not None and max(top, left) <= 1 and not planar:
         view = memory[:, 1 - top : 1 - top + rows, 1 - left : 1 - left + columns]
         if view.shape[1:3] == (rows, columns):
+            return view
+    if rows <= x.shape[2] and columns <= x.shape[3] and not (top or left or planar) and x.dtype == dtype:
+        view = x[:, :, :rows, :columns].transpose(0, 2, 3, 1).view(np.ndarray)
+        if view.strides[2:] == (channels * view.itemsize, view.itemsize):
             return view
     if planar:
         view = np.zeros((n, channels, rows, columns), dtype).transpose(0, 2, 3, 1)

@@ -18,7 +18,9 @@ from .images import Image, clear_border, new_image, padded
 from .threads import Scratch, Workers, strips_in_cache
 
 
-def pixelwise(function: Callable[..., np.ndarray], arrays: Sequence[np.ndarray], workers: Workers) -> Image:
+def pixelwise(
+    function: Callable[..., np.ndarray], arrays: Sequence[np.ndarray], border: bool, workers: Workers
+) -> Image:
     """``function(*arrays)``, where each pixel of the result depends on the same pixel of the arguments alone.
 
     Parameters
@@ -27,11 +29,14 @@ def pixelwise(function: Callable[..., np.ndarray], arrays: Sequence[np.ndarray],
         Takes and returns arrays ``[N, C, H, W]``.
     arrays : sequence of ndarray
         Of one dtype, which the result has too. They broadcast to ``[N, C, H, W]``, the result's shape.
+    border : bool
+        Whether the result shall lie in a border of zeros.
+    workers : Workers
     """
     shape = np.broadcast_shapes(*(array.shape for array in arrays))
     arrays = [np.broadcast_to(array, shape).view(np.ndarray) for array in arrays]
     n, channels, height, width = shape
-    y = new_image(n, channels, height, width, arrays[0].dtype)
+    y = new_image(n, channels, height, width, arrays[0].dtype, border)
     target = y.view(np.ndarray)
     strips = strips_in_cache(height, width * channels * target.itemsize)
 
@@ -51,6 +56,7 @@ def max_pool(
     pads: Sequence[int],
     dilations: Sequence[int],
     out_size: Sequence[int],
+    border: bool,
     workers: Workers,
     scratch: Scratch,
 ) -> Image:
@@ -58,7 +64,7 @@ def max_pool(
     n, channels, height, width = x.shape
     (out_h, out_w), (stride_h, stride_w), (dilation_h, dilation_w) = out_size, strides, dilations
     source = padded(x, (0, 0, 0, 0), height, width, x.dtype)
-    y = new_image(n, channels, out_h, out_w, x.dtype)
+    y = new_image(n, channels, out_h, out_w, x.dtype, border)
     target = y.transpose(0, 2, 3, 1).view(np.ndarray)
     top, left = pads[:2]
     columns = max((out_w - 1) * stride_w + (kernel_shape[1] - 1) * dilation_w + 1, left + width)

@@ -16,6 +16,7 @@ from ..kernels.finishing import Activation
 
 #: Activations that become a step's own where they multiply their argument: x * Sigmoid(x).
 _GATES = {"Sigmoid": "Swish", "HardSigmoid": "HardSwish"}
+_PADDING = ("SAME_UPPER", "SAME_LOWER")
 
 
 class Chain:
@@ -114,6 +115,15 @@ class Chain:
             return False
         found.append(meaning(value))
         return True
+
+    def padded_next(self) -> bool:
+        """Whether a convolution reads the last node's tensor with padding."""
+        return any(
+            node is not None
+            and node.op_type == "Conv"
+            and (any(node.attributes.get("pads") or ()) or node.attributes.get("auto_pad", "NOTSET") in _PADDING)
+            for node in self._readers.get(self.top, ())
+        )
 
     # ------------------------------------------------------------------ what becomes part of the operation
 

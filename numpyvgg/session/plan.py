@@ -152,7 +152,7 @@ class Planner:
         fused: set[int] = set()
         for node in needed:
             if id(node) not in fused:
-                step = self._fuse(Chain(graph, node, readers), pending) or self._alone(graph, node)
+                step = self._fuse(Chain(graph, node, readers), pending) or self._alone(Chain(graph, node, readers))
                 fused.update(map(id, step.nodes))
                 pending.difference_update(step.outputs)
                 steps.append(step)
@@ -164,15 +164,17 @@ class Planner:
         alone = [step.nodes for step in steps if isinstance(step.run, operators.Operator) or not self._kernels]
         return [node.name or node.outputs[0] for nodes in alone for node in nodes if node.op_type == "Conv"]
 
-    def _alone(self, graph: Graph, node: Node) -> Step:
-        """A step of one node."""
+    def _alone(self, chain: Chain) -> Step:
+        """A step of the chain's first node."""
+        node = chain.nodes[0]
+        operator = self._functions[id(node)]
+        run: Callable[..., Any] = operator
         if node.op_type in PIXELWISE and self._kernels:
-            run: Callable[..., Any] = Pixelwise(self._functions[id(node)], self._operations)
-            return Step([node], node.inputs, node.outputs, run)
-        if node.op_type == "MaxPool" and len(node.outputs) == 1 and self._kernels:
-            return Step([node], node.inputs, node.outputs, MaxPool(self._functions[id(node)], self._operations, node))
-        dropout = node.op_type == "Dropout" and does_nothing(graph, node)  # whatever its third input says
-        return Step([node], node.inputs[: 2 if dropout else None], node.outputs, self._functions[id(node)])
+            run = Pixelwise(operator, self._operations, chain.padded_next())
+        elif node.op_type == "MaxPool" and len(node.outputs) == 1 and self._kernels:
+            run = MaxPool(operator, self._operations, chain.padded_next(), node)
+        dropout = node.op_type == "Dropout" and does_nothing(chain.graph, node)  # whatever its third input says
+        return Step([node], node.inputs[: 2 if dropout else None], node.outputs, run)
 
     @staticmethod
     def _needed(graph: Graph, wanted: Collection[str]) -> list[Node]:
@@ -199,7 +201,7 @@ class Planner:
         node, graph = chain.nodes[0], chain.graph
         run: Callable[..., Any] | None
         if node.op_type == "Add" and chain.follow("Relu"):
-            run = partial(add_relu, self._alone(graph, node).run)
+            run = partial(add_relu, self._alone(chain).run)
             return Step(chain.nodes, node.inputs, chain.nodes[-1].outputs, run)
         if node.op_type not in ("Conv", "Gemm", "MatMul"):
             return None
@@ -252,6 +254,7 @@ class Planner:
             self._functions[id(pool)] if pool else None,
             prepared,
             add,
+            chain.padded_next(),
         )
 
     def _gemm(self, chain: Chain, weight: np.ndarray) -> FullyConnected | None:

@@ -48,6 +48,7 @@ class Convolution:
     pool: Callable[[np.ndarray], np.ndarray] | None
     prepared: dict[tuple[int, ...], Any]  # by pads, which auto_pad makes depend on the image's size
     add: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    border: bool = True  # whether another convolution reads the result with padding
 
     def __call__(self, x: np.ndarray, addend: np.ndarray | None = None) -> np.ndarray:
         strides, dilations = (tuple(self.attributes.get(key) or (1, 1)) for key in ("strides", "dilations"))
@@ -70,7 +71,7 @@ class Convolution:
                 return self.pool(self.operations.conv_relu(x, conv))
             return self.operations.conv_relu_pool(x, conv)
         if addend is None or addend.shape == (len(x), len(self.weight), *size):
-            return self.operations.conv2d(x, conv, addend, self.activation)
+            return self.operations.conv2d(x, conv, addend, self.activation, self.border)
         assert self.add is not None
         y = self.add(self.operations.conv2d(x, conv), addend)  # which broadcasts, and says where it cannot
         if self.activation is not None:
@@ -92,6 +93,7 @@ class Pixelwise:
 
     operator: operators.Operator
     operations: Callable[[np.dtype], Any]
+    border: bool
 
     def __call__(self, *arrays: np.ndarray) -> Any:
         largest = max((array for array in arrays if array is not None), key=lambda array: array.size)
@@ -100,7 +102,7 @@ class Pixelwise:
             fits = all(a is not None and a.dtype == dtype and a.ndim in (0, 4) for a in arrays)
             if fits and np.broadcast_shapes(*(array.shape for array in arrays)) == shape:
                 self.operator.check(*arrays)
-                return self.operations(dtype).pixelwise(self.operator.function, arrays)
+                return self.operations(dtype).pixelwise(self.operator.function, arrays, self.border)
         return self.operator(*arrays)
 
 
@@ -110,6 +112,7 @@ class MaxPool:
 
     operator: operators.Operator
     operations: Callable[[np.dtype], Any]
+    border: bool
     node: Node
 
     def __call__(self, x: np.ndarray) -> Any:
@@ -126,7 +129,7 @@ class MaxPool:
             output_size(size[i], kernel_shape[i], strides[i], pads[i], pads[2 + i], dilations[i], ceil_mode)
             for i in (0, 1)
         ]
-        return self.operations(x.dtype).max_pool(x, kernel_shape, strides, pads, dilations, out_size)
+        return self.operations(x.dtype).max_pool(x, kernel_shape, strides, pads, dilations, out_size, self.border)
 
 
 @dataclass
