@@ -21,7 +21,7 @@ from ..layers import output_size
 
 
 class Image(np.ndarray):
-    """An array ``[N, C, H, W]`` that remembers the bordered memory it lies in, if it does; views and copies forget it."""
+    """An array ``[N, C, H, W]`` that remembers the bordered memory it lies in, if any; views and copies forget it."""
 
     memory: np.ndarray | None = None
 

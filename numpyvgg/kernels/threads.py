@@ -66,8 +66,14 @@ def cache_bytes(level: int) -> int:
 
 
 def strips_in_cache(height: int, row_bytes: int) -> list[slice]:
-    """Cut an image's rows into strips that take a quarter of the core's L2, in pairs, since pooling takes them so."""
-    rows = max(2, cache_bytes(2) // 4 // max(row_bytes, 1) // 2 * 2)
+    """Cut an image's rows into strips that take the core's L2 at most, in pairs, since pooling takes them so.
+
+    Shorter ones would be nearer, but a call of NumPy takes a microsecond. What is larger than a quarter of the L2 is at
+    least two strips, so that two threads have something to do.
+    """
+    size, cache = height * row_bytes, cache_bytes(2)
+    strips = max(-(-size // cache), 2 if size > cache // 4 else 1)
+    rows = max(2, -(-height // strips) // 2 * 2)
     return [slice(first, min(first + rows, height)) for first in range(0, height, rows)]
 
 
