@@ -491,8 +491,9 @@ def test_align_goes_on_after_a_file_that_is_no_image_and_does_not_overwrite(
     assert cli.main(["align", str(tmp_path / "note.jpg"), str(tmp_path / "dot.png"), *out]) == 1
     assert "note.jpg: not an image" in capsys.readouterr().err
     assert (tmp_path / "out" / "dot-1.png").exists()
-    assert cli.main(["align", str(tmp_path / "dot.png"), str(tmp_path / "other" / "dot.bmp"), *out]) == 2
-    assert "would both be dot-1.png" in capsys.readouterr().err
+    twice = [str(tmp_path / "dot.png"), str(tmp_path / "other" / ".." / "dot.png")]
+    assert cli.main(["align", *twice, *out]) == 2
+    assert "would both be dot.png: name two folders" in capsys.readouterr().err
     assert cli.main(["align", str(tmp_path / "note.jpg"), *out]) == 2  # alone, it is a mistake like any other
     (line,) = capsys.readouterr().err.splitlines()
     assert "note.jpg: not an image" in line
@@ -640,6 +641,30 @@ def test_signs_of_neighbours_do_not_cover_each_other_nor_faces() -> None:
     alone = [np.asarray(draw_faces(photo, [face], ["100 years\nfemale"])) for face in faces]
     signs = sum(int((one == 0).all(axis=-1).sum()) for one in alone)
     assert (drawn == 0).all(axis=-1).sum() > 0.9 * signs
+
+
+@pytest.mark.parametrize(
+    ("photographs", "crops", "drawings"),
+    [
+        (["a/x.jpg", "b/y.jpg"], ["x", "y"], ["x.jpg", "y.jpg"]),
+        (["a/x.jpg", "b/x.jpg"], ["a/x", "b/x"], ["a/x.jpg", "b/x.jpg"]),
+        (["a/x.jpg", "a/b/x.jpg", "a/y.jpg"], ["x", "b/x", "y"], ["x.jpg", "b/x.jpg", "y.jpg"]),
+        (["a/x.jpg", "b/X.jpg"], ["a/x", "b/X"], ["a/x.jpg", "b/X.jpg"]),
+        (["a/x.jpg", "a/x.bmp"], ["x.jpg", "x.bmp"], ["x.jpg", "x.bmp.png"]),
+        (["a/x.jpg", "a/x.bmp", "b/x.jpg"], ["a/x.jpg", "a/x.bmp", "b/x.jpg"], ["a/x.jpg", "a/x.bmp.png", "b/x.jpg"]),
+    ],
+)
+def test_photographs_of_one_name_have_results_of_their_own(
+    photographs: list[str], crops: list[str], drawings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for photograph in photographs:
+        Path(photograph).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 9)).save(photograph)
+    assert cli.main(["align", *photographs, "-o", "crops"]) == 0
+    assert {path.relative_to("crops") for path in Path("crops").rglob("*.png")} == {Path(f"{c}-1.png") for c in crops}
+    assert cli.main(["predict", *photographs, "--model", "gender-small", "--faces", "--draw", "drawn"]) == 0
+    assert {path.relative_to("drawn") for path in Path("drawn").rglob("*.*")} == {*map(Path, drawings)}
 
 
 def test_drawings_of_many_photographs_go_to_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

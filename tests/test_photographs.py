@@ -675,6 +675,11 @@ def test_a_pipe_that_nobody_writes_into_blocks_nothing(tmp_path):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/stdin"), reason="a name for the standard input")
+def test_a_dash_names_the_standard_input():
+    with pytest.raises(ImageError, match=r"^-: No such file; for the standard input, give /dev/stdin$"):
+        load_image("-")
+
+
 def test_the_standard_input_can_be_a_photograph():
     command = [sys.executable, "-m", "numpyvgg", "predict", "/dev/stdin", "--model", "age-small"]
     with PORTRAIT.open("rb") as photo:

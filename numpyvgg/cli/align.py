@@ -6,14 +6,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from ..errors import ArgumentError, ImageError, printable
+from ..errors import ImageError, printable
 from ..photo.faces.search import Face
 from ..photo.folders import find_photographs
 from ..photo.images import load_image
 from ..photo.pillow import required
 from ..text import progress_bar, write_line
 from . import finding
-from .output import check_folder, exit_code, written
+from .output import check_folder, exit_code, names_for, written
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,12 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     found = find_photographs(args.images)
     paths = found.paths
-    stems = _stems(paths)
-    check_folder("-o", args.output)
+    places = names_for(paths, lambda name: Path(name).stem, str)
+    for folder in {args.output, *(args.output / place.parent for place in places)}:
+        check_folder("-o", folder)
     required("a crop as PNG")
     find = finding.finder(args)
     unreadable = 0
-    for path, stem in progress_bar(list(zip(paths, stems, strict=True)), unit="image"):
+    for path, place in progress_bar(list(zip(paths, places, strict=True)), unit="image"):
         try:
             faces = find(load_image(path), path)
         except ImageError as error:
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
             write_line(f"numpyvgg: {error}", file=sys.stderr)
             continue
         for face in faces:
-            crop = args.output / f"{stem}-{face.number}.png"
+            crop = args.output / f"{place}-{face.number}.png"
             _write(crop, face)
             which = f"face {face.number} of {face.count}, " if face.found else ""
             write_line(printable(f"{path}: {which}{face}: {crop}"))
@@ -47,17 +48,6 @@ def run(args: argparse.Namespace) -> int:
     if unreadable and len(paths) > 1:
         print(f"numpyvgg: {unreadable} of {len(paths)} images could not be read", file=sys.stderr)
     return exit_code(unreadable, len(paths))
-
-
-def _stems(paths: list[str]) -> list[str]:
-    """The names of the crops; two photographs of one name would overwrite each other's."""
-    first: dict[str, str] = {}
-    for path in paths:
-        stem = Path(path).stem
-        if stem in first:
-            raise ArgumentError(f"{first[stem]} and {path} would both be {stem}-1.png: align them into two folders")
-        first[stem] = path
-    return list(first)
 
 
 def _write(path: Path, face: Face) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import ArgumentError
 from ..photo.pillow import required
 from ..photo.predictor import Prediction
-from .output import check_file, check_folder, written
+from .output import check_file, check_folder, names_for, written
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -22,7 +23,8 @@ def drawings(target: Path, paths: Sequence[str]) -> dict[str, Path]:
     """Which file the drawing of each photograph goes to.
 
     Where `target` ends like an image's name, that file, for one photograph. Else it is a folder; there a drawing has
-    its photograph's name, as PNG where that is of another kind than the written ones.
+    its photograph's name, as PNG where that is of another kind than the written ones. Where photographs have the same
+    name, drawings lie in folders as their photographs do.
 
     Raises
     ------
@@ -40,18 +42,23 @@ def drawings(target: Path, paths: Sequence[str]) -> dict[str, Path]:
         return {paths[0]: target}
     if len(paths) == 1 and not target.is_dir() and target.suffix:
         check_file("--draw", target, SUFFIXES, inputs=paths)  # says which kinds there are
-    check_folder("--draw", target)
-    found: dict[Path, str] = {}
-    for path in paths:
-        name = Path(path).name
-        drawing = target / (name if Path(name).suffix.lower() in SUFFIXES else f"{name}.png")
-        if drawing in found:
-            raise ArgumentError(
-                f"--draw {target}: {found[drawing]} and {path} would both be {drawing.name}: name two folders"
-            )
-        check_file("--draw", drawing, SUFFIXES, inputs=paths)
-        found[drawing] = path
-    return {path: drawing for drawing, path in found.items()}
+    places = names_for(paths, lambda name: name if Path(name).suffix.lower() in SUFFIXES else f"{name}.png")
+    for folder in {target, *(target / place.parent for place in places)}:
+        check_folder("--draw", folder)
+    photographs = {_identity(path) for path in paths} - {None}
+    for place in places:
+        inputs = paths if _identity(target / place) in photographs else ()
+        check_file("--draw", target / place, SUFFIXES, inputs=inputs)
+    return {path: target / place for path, place in zip(paths, places, strict=True)}
+
+
+def _identity(path: str | Path) -> tuple[int, int] | None:
+    """What tells a file from others, whatever its path; None where there is none."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):  # ValueError: a NUL character
+        return None
+    return status.st_dev, status.st_ino
 
 
 def draw(drawing: Path, photo: Image.Image, predictions: Sequence[Prediction]) -> None:

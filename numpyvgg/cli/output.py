@@ -12,7 +12,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -79,6 +79,42 @@ def check_folder(option: str, path: str | os.PathLike[str]) -> None:
             reason = getattr(error, "strerror", None) or str(error)
     if reason:
         raise ArgumentError(f"{option} {name}: cannot be written: {reason}")
+
+
+def names_for(paths: Sequence[str], *ways: Callable[[str], str]) -> list[Path]:
+    """A place in a folder of results for what becomes of each file.
+
+    By the first of the ways to name it that gives each its own: side by side, or else in folders, as the files lie
+    below the deepest one that holds them all.
+
+    Raises
+    ------
+    ArgumentError
+        Two files would have the same place.
+    """
+    folders, clash = _folders(paths), (0, 0)
+    for way in ways:
+        for among in ([""] * len(paths), folders):
+            places = [Path(folder, way(os.path.basename(path))) for path, folder in zip(paths, among, strict=True)]
+            first: dict[str, int] = {}
+            for number, place in enumerate(places):
+                clash = first.setdefault(str(place).casefold(), number), number  # some file systems know no case
+                if clash[0] != number:
+                    break
+            else:
+                return places
+    one, other = clash
+    raise ArgumentError(f"{paths[one]} and {paths[other]} would both be {places[other]}: name two folders")
+
+
+def _folders(paths: Sequence[str]) -> list[str]:
+    """The folder of each file, below the deepest one that holds them all."""
+    folders = [os.path.dirname(os.path.abspath(path)) for path in paths]
+    try:
+        common = os.path.commonpath(folders)
+    except ValueError:  # on several drives
+        return [""] * len(paths)
+    return [os.path.relpath(folder, common) for folder in folders]
 
 
 def _unwritable(folder: str) -> str:

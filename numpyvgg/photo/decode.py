@@ -94,7 +94,8 @@ def opened(source: str | bytes, name: str) -> IO[bytes]:
         piped = read_pipe(source)
         return os.fdopen(open_plain(source), "rb") if piped is None else io.BytesIO(piped)
     except FileNotFoundError:
-        raise MissingImageError(f"{name}: No such file") from None
+        mend = "; for the standard input, give /dev/stdin" if name == "-" else ""
+        raise MissingImageError(f"{name}: No such file{mend}") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL character
         raise ImageError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
