@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from test_parity import bfloat16, chain, conv_case, conv_net, onnxruntime_on, winograd_conv
 
 from numpyvgg import layers
-from numpyvgg.errors import ArgumentError
+from numpyvgg.errors import ArgumentError, UnsupportedModelError
 from numpyvgg.parity import assert_parity, compare
 from numpyvgg.parity.excuses import FREEDOM, _by_fft, _by_strassen
 from numpyvgg.parity.selftest import CORRECT, OF_OUTPUTS, OF_PRODUCTS
@@ -173,6 +173,17 @@ def test_a_single_pixel_is_enough_to_know_a_winograd_kernel(tmp_path):
     path, x = conv_net(tmp_path, weight, size=(64, 64)), np.zeros((1, 3, 64, 64), np.float32)
     x[0, 1, 20, 41] = 255
     assert_parity(path, x, lambda x: winograd_conv(x, weight, 6))
+
+
+def test_a_quantised_graph_is_refused_by_the_operators_name(tmp_path):
+    tensors = {"scale": np.float32(0.1), "zero": np.uint8(128)}
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", *tensors], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", *tensors], ["y"]),
+    ]
+    path = chain(tmp_path, nodes, {key: np.asarray(value) for key, value in tensors.items()}, [1, 4])
+    with pytest.raises(UnsupportedModelError, match="quantised networks are not run here"):
+        compare(path, np.ones((1, 4), np.float32), lambda x: x)
 
 
 def test_noise_repeats_at_no_period():

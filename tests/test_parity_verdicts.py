@@ -170,6 +170,24 @@ def test_bfloat16_is_not_float32_in_any_container_and_can_be_certified_as_itself
         compare(path, x, kernel, precision="int4")
 
 
+@pytest.mark.parametrize(("name", "bits"), [("tf32", 11), ("bfloat16", 8)])
+def test_cut_off_factors_are_another_precision_than_rounded_ones(tmp_path, name, bits):
+    x, weight = conv_case(16, 8, 28)
+    path = conv_net(tmp_path, weight, size=(28, 28))
+    mask = np.uint32(0xFFFFFFFF << (24 - bits) & 0xFFFFFFFF)  # as hardware does it: the last bits are dropped
+
+    def cut(array):
+        return (array.view(np.uint32) & mask).view(np.float32)
+
+    kernels = {
+        f"{name}-truncated": lambda x: layers.conv2d(cut(x), cut(weight), pads=(1, 1, 1, 1)),
+        name: lambda x: layers.conv2d(*(round_to(a, bits).astype("f") for a in (x, weight)), pads=(1, 1, 1, 1)),
+    }
+    for precision in kernels:
+        for made, kernel in kernels.items():
+            assert compare(path, x, kernel, precision=precision).explained == (made == precision)
+
+
 # ---------------------------------------------------------------------- names
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from ..files.onnx import Node, OnnxModel
 from .bounds import Bound, largest_factor, lrn_bound, softmax_bound, sum_bound
 from .operations import PRODUCTS, Operation, forward, magnitude, operation, softmax_axes
-from .precision import Precision, round_to
+from .precision import Precision
 
 #: Roundings that folding a following product and sum into a convolution's weights adds (see "BatchNormalization").
 _FOLDED = 8
@@ -151,9 +151,9 @@ def rounded_inputs(node: Node, inputs: list[Input], precision: Precision) -> lis
             if spread:
                 slack = 2 * precision.roundoff * (np.abs(array.exact) + spread.worst)
                 spread = Bound(spread.worst + slack, spread.probable + slack)
-            array = Value(round_to(array.exact, precision.factors), spread, array.size)
+            array = Value(precision.rounded(array.exact), spread, array.size)
         elif i == 1 and isinstance(array, np.ndarray):
-            array = round_to(array, precision.factors)
+            array = precision.rounded(array)
         rounded.append(array)
     return rounded
 

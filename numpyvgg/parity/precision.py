@@ -5,7 +5,7 @@ does not become float16 by being stored so. So the precision is named by whoever
 it: `factors` says how weights and inputs are rounded before they are multiplied, `sums` in what products are added.
 
 A layer in short factors is judged against the exact sum of the products of *rounded* factors, not with a wider bound:
-rounding to nearest is a function, and a kernel that rounds in another way is another kernel.
+rounding to nearest is a function, and so is cutting off; a kernel that rounds in another way is another kernel.
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ class Precision:
     sums : np.dtype
         In what products are summed up.
     factors : int
-        Bits of the significand to which factors are rounded, to nearest; 0 where they are not.
+        Bits of the significand to which factors are rounded; 0 where they are not.
     inputs : bool
         Whether inputs are rounded so, too, and not only weights.
     stored : bool
         Whether outputs are rounded to `factors` bits.
+    truncated : bool
+        Whether the other bits are cut off; else factors are rounded to nearest.
     """
 
     name: str
@@ -40,11 +42,16 @@ class Precision:
     factors: int = 0
     inputs: bool = True
     stored: bool = False
+    truncated: bool = False
 
     @property
     def roundoff(self) -> float:
         """The largest relative error of a rounded factor; 0 where none is rounded."""
-        return 2.0**-self.factors if self.factors else 0.0
+        return 2.0 ** (self.truncated - self.factors) if self.factors else 0.0
+
+    def rounded(self, x: np.ndarray) -> np.ndarray:
+        """Factors as they are multiplied, in float64."""
+        return truncate_to(x, self.factors) if self.truncated else round_to(x, self.factors)
 
 
 _F32, _F64, _F16 = (np.dtype(t) for t in (np.float32, np.float64, np.float16))
@@ -58,6 +65,8 @@ PRECISIONS = {
         Precision("tf32", _F32, 11),  # products of 11 bits, float32 sums and storage
         Precision("bfloat16", _F32, 8, stored=True),
         Precision("float16", _F32, 11, stored=True),
+        Precision("tf32-truncated", _F32, 11, truncated=True),
+        Precision("bfloat16-truncated", _F32, 8, stored=True, truncated=True),
         Precision("bfloat16-weights", _F32, 8, inputs=False),
         Precision("float16-weights", _F32, 11, inputs=False),
         Precision("float16-sums", _F16, 11, stored=True),
@@ -83,6 +92,12 @@ def round_to(x: np.ndarray, bits: int) -> np.ndarray:
     x = x.astype(np.float64, copy=False)
     head = x * (2.0 ** (53 - bits) + 1)  # Veltkamp's split: subtracting nearly the same number leaves the leading bits
     return head - (head - x)
+
+
+def truncate_to(x: np.ndarray, bits: int) -> np.ndarray:
+    """Numbers with all but so many bits of their significand cut off, in float64."""
+    significand, exponent = np.frexp(x.astype(np.float64, copy=False))
+    return np.ldexp(np.trunc(np.ldexp(significand, bits)), exponent - bits)
 
 
 def as_float64(values: Any, name: str) -> np.ndarray:

@@ -38,7 +38,7 @@ import numpy as np
 from ..files.onnx import Node, OnnxModel
 from .graph import ParityGraph
 from .operations import PRODUCTS, Inputs, forward
-from .precision import Precision, round_to
+from .precision import Precision
 from .products import as_product
 
 #: Passes in random orders. More would sharpen the test slowly: t_8 is 13.3, t_16 7.6.
@@ -79,9 +79,7 @@ def _in_random_order(
 ) -> np.ndarray:
     """A node's output; sums of K terms in sqrt(K) groups of them drawn at random, one after the other."""
     if precision.factors and node.op_type in PRODUCTS:
-        rounded = [
-            round_to(array, precision.factors).astype(precision.sums) for array in inputs[:2] if array is not None
-        ]
+        rounded = [precision.rounded(array).astype(precision.sums) for array in inputs[:2] if array is not None]
         inputs = [rounded[0] if precision.inputs else inputs[0], rounded[1], *inputs[2:]]
     if node.op_type == "GlobalAveragePool" and inputs[0] is not None:
         return _mean_in_random_order(inputs[0], rng)
@@ -89,7 +87,7 @@ def _in_random_order(
     if product is None:
         return forward(model, node, inputs, output)
     y = product.output(product.in_random_order(product.columns(), rng))
-    return round_to(y, precision.factors).astype(y.dtype) if precision.stored else y
+    return precision.rounded(y).astype(y.dtype) if precision.stored else y
 
 
 def _mean_in_random_order(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
