@@ -62,12 +62,15 @@ class Product:
         """The reverse of `matrix`."""
         return np.moveaxis(matrix.reshape(-1, *self.shape), 0, 1 if self.conv else -1)
 
-    def in_random_order(self, columns: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def in_random_order(
+        self, columns: np.ndarray, rng: np.random.Generator, filters: slice | np.ndarray = slice(None)
+    ) -> np.ndarray:
         """The output at such columns, summed in their dtype: sqrt(K) groups drawn at random, one after the other."""
-        order, total = rng.permutation(len(columns)), self.weight.dtype.type(0)
+        order, weight = rng.permutation(len(columns)), self.weight[filters]
+        total = weight.dtype.type(0)
         for group in np.array_split(order, max(math.isqrt(len(order)), 1)):
-            total = total + self.weight[:, group] @ columns[group]
-        return total if self.bias is None else total + self.bias[:, None]
+            total = total + weight[:, group] @ columns[group]
+        return total if self.bias is None else total + self.bias[filters, None]
 
 
 def as_product(node: Node, inputs: Inputs) -> Product | None:

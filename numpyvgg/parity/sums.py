@@ -66,7 +66,7 @@ import numpy as np
 from .bounds import FAILURE, student, unit_roundoff
 from .products import Product
 
-_SAMPLES, _PLACES = 256, 64
+_SAMPLES, _PLACES, _FILTERS = 256, 64, 512
 _ROUNDOFF = unit_roundoff(np.dtype(np.float32))
 #: Terms within this share of a unit in the last place are like each other.
 _LIKE = 0.25
@@ -183,9 +183,10 @@ class _Sample:
         bias = np.zeros(len(self.product.weight)) if self.product.bias is None else self.product.bias
         return np.concatenate([products, bias[channels, None]], axis=1, dtype=np.float64)
 
-    def means(self, values: np.ndarray) -> np.ndarray:
+    def means(self, values: np.ndarray, filters: slice | np.ndarray = slice(None)) -> np.ndarray:
         """Of values / sigma over the places.  [M]"""
-        return np.divide(values, self.sigma, out=np.zeros_like(self.sigma), where=self.seen).mean(axis=1)
+        sigma, seen = self.sigma[filters], self.seen[filters]
+        return np.divide(values, sigma, out=np.zeros_like(sigma), where=seen).mean(axis=1)
 
 
 def _blocks(weight: np.ndarray) -> list[np.ndarray]:
@@ -236,16 +237,23 @@ def rounding_errors(terms: np.ndarray) -> RoundingErrors:
     ----------
     terms : ndarray, float64 [S, K]
     """
-    sums = [np.abs(np.add.accumulate(terms, axis=1)), np.abs(np.add.accumulate(terms[:, ::-1], axis=1))[:, ::-1]]
-    like = _like(terms, np.maximum(sums[0].max(axis=1), sums[1].max(axis=1)))
-    products, orders = _ROUNDOFF * np.abs(terms), []
-    for partial, first in zip(sums, (0, -1), strict=True):
-        additions = np.minimum(_ROUNDOFF * partial, np.abs(terms))
-        additions[:, first] = 0
-        both = [(_sum_of_squares(each, like), np.square(each).sum(axis=1)) for each in (additions, products)]
-        sigma, independent = (np.sqrt(sum(side) / 3) for side in zip(*both, strict=True))
-        orders.append(RoundingErrors(sigma, independent, (additions + products).sum(axis=1)))
-    return RoundingErrors(*(np.maximum(*pair) for pair in zip(*orders, strict=True)))
+    some = np.array_split(terms, max(min(terms.size >> 16, len(terms)), 1))  # what fits into a cache
+    return RoundingErrors(*map(np.concatenate, zip(*map(_rounding_errors, some), strict=True)))
+
+
+def _rounding_errors(terms: np.ndarray) -> RoundingErrors:
+    forward, sizes = np.add.accumulate(terms, axis=1), np.abs(terms)
+    backward = np.abs(forward[:, -1:] - forward + terms)
+    np.abs(forward, out=forward)
+    like = _like(terms, np.maximum(forward.max(axis=1), backward.max(axis=1)))
+    forward[:, 0] = backward[:, -1] = 0  # nothing is added to the first
+    both = [np.minimum(_ROUNDOFF * partial, sizes, out=partial) for partial in (forward, backward)]
+    squares = np.stack([_sum_of_squares(each) for each in both])
+    worse = np.argmax(squares, axis=0)
+    additions, products = np.where(worse[:, None] == 0, *both), _ROUNDOFF * sizes
+    independent = squares.max(axis=0) + _sum_of_squares(products)
+    together = independent + _of_like(additions, like) + _of_like(products, like)
+    return RoundingErrors(np.sqrt(together / 3), np.sqrt(independent / 3), additions.sum(axis=1) + products.sum(axis=1))
 
 
 def _like(terms: np.ndarray, largest: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -258,24 +266,27 @@ def _like(terms: np.ndarray, largest: np.ndarray) -> tuple[np.ndarray, np.ndarra
         Of each row's partial sums.
     """
     unit = np.ldexp(1.0, np.frexp(largest)[1] - 24)  # in the last place
-    bins = np.rint(terms / (_LIKE * unit[:, None])).astype(np.int32)
+    bins = np.rint(terms * (1 / (_LIKE * unit[:, None]))).astype(np.int32)
     order = bins.argsort(axis=1)
     bins = np.take_along_axis(bins, order, axis=1)
     again = np.zeros((len(bins), bins.shape[1] + 1), bool)  # like the one before it
-    again[:, 1:-1] = bins[:, 1:] == bins[:, :-1]
+    again[:, 1:-1] = (bins[:, 1:] == bins[:, :-1]) & (bins[:, 1:] != 0)  # zeros are not rounded
     rows, places = np.nonzero(again[:, :-1] | again[:, 1:])
     return rows, order[rows, places], np.flatnonzero(~again[rows, places])
 
 
-def _sum_of_squares(errors: np.ndarray, like: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
-    """Over the groups of each row, those of a group added up before."""
+def _sum_of_squares(errors: np.ndarray) -> np.ndarray:
+    return np.asarray(np.einsum("sk,sk->s", errors, errors))
+
+
+def _of_like(errors: np.ndarray, like: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
+    """What adding up the errors of each group before they are squared adds to the sum of squares.  [S]"""
     rows, columns, begins = like
-    total = np.square(errors).sum(axis=1)
-    if len(rows):
-        alike = errors[rows, columns]
-        groups = np.square(np.add.reduceat(alike, begins))
-        total += np.bincount(rows[begins], groups, len(total)) - np.bincount(rows, np.square(alike), len(total))
-    return total
+    if not len(rows):
+        return np.zeros(len(errors))
+    alike = errors[rows, columns]
+    groups = np.square(np.add.reduceat(alike, begins))
+    return np.bincount(rows[begins], groups, len(errors)) - np.bincount(rows, np.square(alike), len(errors))
 
 
 def _by_channel(sample: _Sample, excess: float, rng: np.random.Generator) -> tuple[np.ndarray, float]:
@@ -283,7 +294,7 @@ def _by_channel(sample: _Sample, excess: float, rng: np.random.Generator) -> tup
     (channels, places), means = sample.sigma.shape, sample.means(sample.errors)
     different = int(sample.kinds.max()) + 1
     passes = -(-_PLACES // different)
-    freedom = max(min(passes * different, 1000) // 2 * 2, 2)
+    freedom = max(min(passes * different, _FILTERS) // 2 * 2, 2)
     allowed = excess * _repetition(sample, passes, rng) * student(freedom, FAILURE / channels)
     for channel in np.argsort(-np.abs(means)):
         if abs(means[channel]) <= allowed:
@@ -303,9 +314,10 @@ def _repetition(sample: _Sample, passes: int, rng: np.random.Generator) -> float
         return 1.0
     columns, of_means, power = sample.columns.astype(np.float32), 0.0, 0.0
     for _ in range(passes):
-        errors = sample.product.in_random_order(columns, rng) - sample.exact
-        of_means += float(np.square(sample.means(errors)).mean())
-        power += float(sample.means(np.square(errors) / np.maximum(sample.sigma, _TINY)).mean())
+        some = rng.permutation(len(sample.sigma))[:_FILTERS]
+        errors = sample.product.in_random_order(columns, rng, some) - sample.exact[some]
+        of_means += float(np.square(sample.means(errors, some)).mean())
+        power += float(sample.means(np.square(errors) / np.maximum(sample.sigma[some], _TINY), some).mean())
     return max(math.sqrt(of_means / power) if power else 1.0, 1 / math.sqrt(places))
 
 
