@@ -4,6 +4,7 @@
     python tools/measure_parity.py faults [MODEL] [PHOTO]  # what parity --self-test makes, layer by layer
     python tools/measure_parity.py winograd                # libraries' points, products of fewer and fewer bits
     python tools/measure_parity.py networks                # the onnx package's light models, and the bundled ones
+    python tools/measure_parity.py exponentials            # exp in other runtimes, in units in the last place
     python tools/measure_parity.py kernels                 # FFT and Strassen kernels beside the trials of `excuses`
 
 With `--page docs/parity.md` the table there, between ``<!-- runtimes -->`` and ``<!-- end -->``, is replaced. Each
@@ -39,7 +40,8 @@ from numpyvgg.parity.excuses import _by_strassen, _fft_error, _strassen_error
 from numpyvgg.parity.precision import round_to
 from numpyvgg.parity.products import Product
 from numpyvgg.parity.runtimes import open_runtime
-from numpyvgg.parity.selftest import self_test, self_test_records
+from numpyvgg.parity.selftest import Tested, self_test_records
+from numpyvgg.parity.selftest import layers as layers_of
 from numpyvgg.vgg.layer import CONFIGURATIONS
 
 Record = dict[str, Any]
@@ -48,6 +50,11 @@ RUNTIMES = (
     *("opencv", "opencv-plain", "tract", "mnn", "ncnn", "pytorch", "jax", "onnx.reference"),
 )
 SIDE = 64
+#: What is tried in a network that is given: the whole list takes an hour at full size.
+FULL_SIZE = (
+    *("float32", "one bias is missing", "weights in float16", "weights in bfloat16"),
+    *("factors in TF32", "output x (1 + 1e-4)"),
+)
 
 
 class Records:
@@ -173,8 +180,8 @@ def runtimes(records: Records, folder: Path, count: int) -> str:
         )
         if found:
             rows.append(_runtime_row(name, found, alone))
-    header = ["runtime", "inputs", "explained", "largest probable", "usual", "of a channel", "outputs alone", "spreads"]
-    return markdown(header, rows)
+    header = ["runtime", "inputs", "explained", "largest probable", "usual", "of a channel", "layers", "beyond"]
+    return markdown([*header, "outputs alone", "spreads"], rows)
 
 
 def _comparing(model: Any, x: np.ndarray, run: Runtime) -> Callable[[], Record]:
@@ -189,6 +196,8 @@ def _comparing(model: Any, x: np.ndarray, run: Runtime) -> Callable[[], Record]:
             "probable": max(layer.probable for layer in parity.layers),
             "usual": max((each.usual for each in sums), default=0.0),
             "of_channel": max((each.of_channel for each in sums), default=0.0),
+            "sums": len(sums),
+            "beyond": sum(max(each.usual, each.of_channel) > 1 for each in sums),
             "drift": parity.layers[-1].judgement.drift,
             "relative": parity.layers[-1].theirs.relative,
         }
@@ -199,10 +208,12 @@ def _comparing(model: Any, x: np.ndarray, run: Runtime) -> Callable[[], Record]:
 def _runtime_row(name: str, found: list[Record], alone: list[Record]) -> list[object]:
     explained, of_outputs = (sum(each["verdict"] == "explained" for each in some) for some in (found, alone))
     largest = [f"{max(each[key] for each in found):.2g}" for key in ("probable", "usual", "of_channel")]
+    layers, beyond = (sum(each.get(key, 0) for each in found) for key in ("sums", "beyond"))
+    row = [name, len(found), explained, *largest, layers, beyond]
     if not alone:
-        return [name, len(found), explained, *largest, "-", "-"]
+        return [*row, "-", "-"]
     spread = max(each["drift"] for each in alone)
-    return [name, len(found), explained, *largest, f"{of_outputs} of {len(alone)}", f"{spread:.2g}"]
+    return [*row, f"{of_outputs} of {len(alone)}", f"{spread:.2g}"]
 
 
 # ---------------------------------------------------------------------- faults
@@ -218,8 +229,11 @@ def faults(records: Records, folder: Path, model: Path | None, photograph: Path 
     side = int(shape[2] or 0)
     picture = Image.open(photograph) if photograph else Image.fromarray(skimage.data.astronaut())
     x = np.asarray(picture.convert("RGB").resize((side, side)), np.float32)[..., ::-1].transpose(2, 0, 1)[None]
-    found = records.measure([(key, lambda: {"tried": self_test_records(self_test(path, np.ascontiguousarray(x)))})])
-    tried = found[0]["tried"] if found else []
+    tried: list[Record] = []
+    for layer in layers_of(path, np.ascontiguousarray(x)):
+        possible = [what for what in layer.kinds if model is None or what in FULL_SIZE]
+        tasks = [(f"{key}, {layer.name}, {what}", _attempting(layer, what)) for what in possible]
+        tried += [each for record in records.measure(tasks) for each in record["tried"]]
     kinds = dict.fromkeys(each["what"] for each in tried)
     rows = []
     for kind in kinds:
@@ -227,6 +241,14 @@ def faults(records: Records, folder: Path, model: Path | None, photograph: Path 
         missed = [each["layer"] for each in some if each["seen"] is each["correct"]]
         rows.append([kind, len(some), len(some) - len(missed), ", ".join(missed) or "-"])
     return markdown(["what", "layers", "right", "not"], rows)
+
+
+def _attempting(layer: Tested, what: str) -> Callable[[], Record]:
+    def task() -> Record:
+        tried = layer.attempt(what)
+        return {"tried": self_test_records([tried] if tried else [])}
+
+    return task
 
 
 # ---------------------------------------------------------------------- Winograd
@@ -341,6 +363,29 @@ def _said(record: Record) -> str:
     return f"{record['verdict']}: {len(record['not explained'])} layers"
 
 
+# ---------------------------------------------------------------------- exponentials
+
+
+def exponentials(folder: Path) -> str:
+    """How far runtimes' exp is from the exact one, in units in the last place: what `bounds.EXP_ULPS` allows for."""
+    x = np.linspace(-87, 0, 1 << 20, dtype=np.float32)[None]
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, x.shape) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Exp", ["x"], ["y"])], "exp", value[:1], value[1:])
+    path = folder / "exp.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    model, exact = read_onnx(path), np.exp(x.astype(np.float64))
+    rows = []
+    for name in ("onnxruntime", "openvino-f32", "tract", "mnn", "onnx.reference"):
+        try:
+            y: Any = open_runtime(name, model, x)(x)
+        except NumpyVggError as error:
+            print(error)
+            continue
+        ulps = np.abs(np.asarray(y["y"], np.float64) - exact) / np.spacing(exact.astype(np.float32))
+        rows.append([name, f"{ulps.max():.2f}"])
+    return markdown(["runtime", "largest error in ulps"], rows)
+
+
 # ---------------------------------------------------------------------- FFT and Strassen
 
 
@@ -403,7 +448,7 @@ def replace_table(page: Path, name: str, table: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("table", choices=("runtimes", "faults", "winograd", "networks", "kernels"))
+    parser.add_argument("table", choices=("runtimes", "faults", "winograd", "networks", "exponentials", "kernels"))
     parser.add_argument("model", type=Path, nargs="?", help="faults: of this network instead of a small one")
     parser.add_argument("photograph", type=Path, nargs="?", help="faults: on this photograph")
     parser.add_argument("--folder", type=Path, default=Path("parity-tables"))
@@ -418,6 +463,7 @@ def main() -> None:
         "faults": lambda: faults(records, args.folder, args.model, args.photograph),
         "winograd": lambda: winograd(records, args.folder),
         "networks": lambda: networks(records),
+        "exponentials": lambda: exponentials(args.folder),
         "kernels": kernels,
     }
     if args.page:

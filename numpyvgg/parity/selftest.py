@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from ..text import progress_bar, table
 from .compare import ModelLike
 from .graph import ParityGraph
 from .judge import Judgement, judge_numbers
-from .layer import Input, Layer, Value, evaluate, root_mean_square
+from .layer import Input, Layer, Value, as_dtype, evaluate, root_mean_square
 from .operations import forward, operation
 from .precision import PRECISIONS, round_to
 from .products import Product, as_product
@@ -136,8 +137,8 @@ def _sums_in_float16(trial: Trial) -> np.ndarray:
 
 
 #: Correct results, and faults of layers that multiply: what is said -> the output, None where there is no such thing.
-CORRECT: Mapping[str, Callable[[Trial], np.ndarray | None]] = {"float32, terms reversed": _terms_reversed}
-OF_PRODUCTS: Mapping[str, Callable[[Trial], np.ndarray | None]] = {
+CORRECT: dict[str, Callable[[Trial], np.ndarray | None]] = {"float32, terms reversed": _terms_reversed}
+OF_PRODUCTS: dict[str, Callable[[Trial], np.ndarray | None]] = {
     "one bias is missing": _one_bias_missing,
     "one weight x (1 + 1e-3)": _one_weight_off,
     "one input channel is skipped": _channel_skipped,
@@ -160,7 +161,7 @@ def _not_a_number(y: np.ndarray) -> np.ndarray:
 
 
 #: Faults of any layer's output.
-OF_OUTPUTS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
+OF_OUTPUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "output x (1 + 1e-5)": lambda y: y * np.float32(1 + 1e-5),
     "output x (1 + 1e-4)": lambda y: y * np.float32(1 + 1e-4),
     "output in bfloat16": lambda y: round_to(y, 8).astype(np.float32),
@@ -209,44 +210,72 @@ def self_test(model: ModelLike, x: np.ndarray | Mapping[str, np.ndarray]) -> lis
     x : ndarray [1, ...], or a dictionary of them
         One image.
     """
-    model = model if isinstance(model, OnnxModel) else read_onnx(model)
-    graph = ParityGraph(model)
-    values: dict[str, Value] = {name: Value(np.asarray(array, np.float64)) for name, array in graph.feed(x).items()}
-    found: list[Tried] = []
-    for node in progress_bar(graph.nodes, unit="layer", leave=False):
-        given: list[Input] = graph.arguments(node, values)
-        for k, name in graph.outputs(node):
-            layer = evaluate(model, node, given, PRECISIONS["float32"], k)
-            output = forward(model, node, layer.arrays(np.float32), k)
-            op = operation(model, node)
-            if k == 0 and op.known and not op.moves and output.dtype.kind == "f":
-                found += _try(graph.name(node), layer, output)
-            values[name] = Value(output.astype(np.float64) if output.dtype.kind == "f" else output)
-        graph.forget(values, node)
+    found = []
+    for layer in layers(model, x):
+        tried = [layer.attempt(what) for what in layer.kinds]
+        found += [each for each in tried if each]
     return found
 
 
-def _try(name: str, layer: Layer, output: np.ndarray) -> Iterator[Tried]:
-    """Judge one layer's correct output, and those with a fault that makes a difference."""
-    plain = judge_numbers(layer, output.astype(np.float64))
-    yield Tried(name, "float32", True, plain.failed, 0.0, plain)
-    for what, made in _made(layer, output):
-        if not np.array_equal(made, output):
-            judgement = judge_numbers(layer, made.astype(np.float64))
-            size = 0.0 if what in CORRECT else _size(layer, plain, made - output)
-            yield Tried(name, what, what in CORRECT, judgement.failed, size, judgement)
+def layers(model: ModelLike, x: np.ndarray | Mapping[str, np.ndarray]) -> Iterator[Tested]:
+    """The layers that can be judged, with our own float32 pass's inputs to them."""
+    model = model if isinstance(model, OnnxModel) else read_onnx(model)
+    graph = ParityGraph(model)
+    values: dict[str, Value] = {name: Value(np.asarray(array, np.float64)) for name, array in graph.feed(x).items()}
+    for node in progress_bar(graph.nodes, unit="layer", leave=False):
+        given: list[Input] = graph.arguments(node, values)
+        op, arrays = operation(model, node), [as_dtype(array, np.float32) for array in given]
+        for k, name in graph.outputs(node):
+            output = forward(model, node, arrays, k)
+            if k == 0 and op.known and not op.moves and output.dtype.kind == "f":
+                yield Tested(graph.name(node), model, node, given, output)
+            values[name] = Value(output.astype(np.float64) if output.dtype.kind == "f" else output)
+        graph.forget(values, node)
 
 
-def _made(layer: Layer, output: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    arrays = layer.arrays(np.float32)
-    if product := as_product(layer.node, arrays):
-        trial = Trial(layer.node, arrays, product, product.columns())
-        for what, make in {**CORRECT, **OF_PRODUCTS}.items():
-            made = make(trial)
-            if made is not None:
-                yield what, made
-    for what, change in OF_OUTPUTS.items():
-        yield what, change(output)
+@dataclass(frozen=True)
+class Tested:
+    """A layer, its inputs and its correct output in float32; what takes long is computed when it is asked for."""
+
+    name: str
+    model: OnnxModel
+    node: Node
+    given: list[Input]
+    output: np.ndarray
+
+    @cached_property
+    def layer(self) -> Layer:
+        return evaluate(self.model, self.node, self.given, PRECISIONS["float32"])
+
+    @cached_property
+    def plain(self) -> Judgement:
+        return judge_numbers(self.layer, self.output.astype(np.float64))
+
+    @cached_property
+    def trial(self) -> Trial | None:
+        """For layers that multiply."""
+        arrays = [as_dtype(array, np.float32) for array in self.given]
+        product = as_product(self.node, arrays)
+        return Trial(self.node, arrays, product, product.columns()) if product else None
+
+    @property
+    def kinds(self) -> list[str]:
+        """What can be made of it."""
+        return ["float32", *(CORRECT | OF_PRODUCTS if self.trial else ()), *OF_OUTPUTS]
+
+    def attempt(self, what: str) -> Tried | None:
+        """Judge the correct output, or one with a fault; None where that makes no difference."""
+        if what == "float32":
+            return Tried(self.name, what, True, self.plain.failed, 0.0, self.plain)
+        if what in OF_OUTPUTS:
+            made: np.ndarray | None = OF_OUTPUTS[what](self.output)
+        else:
+            made = (CORRECT | OF_PRODUCTS)[what](self.trial) if self.trial else None
+        if made is None or np.array_equal(made, self.output):
+            return None
+        judgement = judge_numbers(self.layer, made.astype(np.float64))
+        size = 0.0 if what in CORRECT else _size(self.layer, self.plain, made - self.output)
+        return Tried(self.name, what, what in CORRECT, judgement.failed, size, judgement)
 
 
 def _size(layer: Layer, plain: Judgement, change: np.ndarray) -> float:
