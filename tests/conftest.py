@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,12 @@ def portrait() -> np.ndarray:
 def browser(tmp_path_factory):
     """Chromium, driven by Selenium; `browsing` has what one asks of it."""
     yield from chromium(tmp_path_factory.mktemp("chromium"))
+
+
+def pytest_configure(config):
+    """Have each process of a parallel run (`-n`) compute in one thread of BLAS: two would wait for a core."""
+    if getattr(config.option, "numprocesses", None):
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the processes that it starts inherit it
 
 
 def pytest_addoption(parser):

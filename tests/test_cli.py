@@ -112,16 +112,6 @@ def test_a_reader_that_stops_reading_is_no_error(network):
     assert done.stdout.startswith("<OnnxModel")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux, always full")
-def test_a_full_disk_under_the_output_is_one_line():
-    with open("/dev/full", "w") as full:
-        command = [sys.executable, "-m", "numpyvgg", "models"]
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.startswith("numpyvgg: ")
-    assert done.stderr.count("\n") == 1
-
-
 def test_a_damaged_network_of_the_demo_is_named_with_the_mend(tmp_path):
     (tmp_path / "standin-age.onnx").write_bytes(b"\x3a\xff\xff\xff\x7f")
     done = numpyvgg("demo", env={"NUMPYVGG_CACHE": str(tmp_path), "PYTHONPATH": ":".join(sys.path)})

@@ -458,21 +458,29 @@ def blas_threads() -> list[int]:
     return [library["num_threads"] for library in numpys or loaded]
 
 
-def test_blas_keeps_to_one_thread_while_strips_are_taken_and_gets_its_own_back():
+@pytest.fixture
+def two_blas_threads():
+    """Each process of a parallel run has one, of which a limit would not be seen."""
     with threadpool_limits(2, user_api="blas"):
-        before, seen = blas_threads(), []
-        Workers(2).run(lambda number: seen.extend(blas_threads()), 4)
-        assert set(seen) == {1}
-        assert blas_threads() == before
-
-        def fail(number: int) -> None:
-            raise ZeroDivisionError
-
-        with pytest.raises(ZeroDivisionError):
-            Workers(2).run(fail, 4)
-        assert blas_threads() == before
+        yield
 
 
+@pytest.mark.usefixtures("two_blas_threads")
+def test_blas_keeps_to_one_thread_while_strips_are_taken_and_gets_its_own_back():
+    before, seen = blas_threads(), []
+    Workers(2).run(lambda number: seen.extend(blas_threads()), 4)
+    assert set(seen) == {1}
+    assert blas_threads() == before
+
+    def fail(number: int) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        Workers(2).run(fail, 4)
+    assert blas_threads() == before
+
+
+@pytest.mark.usefixtures("two_blas_threads")
 def test_networks_at_work_in_two_threads_do_not_disturb_each_other(images):
     nets = [VGG16.from_onnx(standin_model(seed=seed), conv=conv) for seed, conv in ((0, "im2col"), (1, "winograd"))]
     wanted = [net(images[:1]).tobytes() for net in nets]
@@ -491,6 +499,7 @@ def test_networks_at_work_in_two_threads_do_not_disturb_each_other(images):
     assert blas_threads() == before
 
 
+@pytest.mark.usefixtures("two_blas_threads")
 def test_the_limit_on_blas_is_counted():
     before = blas_threads()
     with one_blas_thread:
@@ -500,6 +509,7 @@ def test_the_limit_on_blas_is_counted():
     assert blas_threads() == before
 
 
+@pytest.mark.usefixtures("two_blas_threads")
 def test_the_limit_on_blas_holds_and_ends_whichever_threads_come_and_go():
     before, entered, leave = blas_threads(), threading.Event(), threading.Event()
 
@@ -592,6 +602,7 @@ def test_a_forked_child_starts_threads_of_its_own():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.usefixtures("two_blas_threads")
 def test_a_forked_child_gets_the_blas_threads_that_its_parent_had_before():
     before = blas_threads()
     with one_blas_thread:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from make_standin import write_standin
 
 PROGRAM = """
@@ -41,6 +42,7 @@ assert not any(name.split(".")[0] in ("PIL", "scipy", "onnx") for name, module i
 """
 
 
+@pytest.mark.thorough
 def test_a_network_answers_on_an_array_with_numpy_alone(tmp_path):
     path = write_standin(tmp_path / "net.onnx")
     x = np.random.default_rng(0).integers(0, 256, (1, 3, 224, 224)).astype(np.float32)
