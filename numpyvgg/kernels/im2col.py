@@ -115,25 +115,20 @@ def convolve(x: np.ndarray, conv: Im2colConv, then: Finish, workers: Workers, sc
     windows = _windows(padded(x, conv.pads, rows, columns, dtype, planar), conv, out_h, out_w)
     y, target = new_output(n, group * filters, out_h, out_w, then, dtype)
     strips = strips_of_rows(out_h, out_w, taps * group, filters * group, dtype.itemsize)
-    parts = filter_parts(filters, n * len(strips)) if group == 1 else [slice(0, filters)]
-    bias = by_pixel(conv.bias, out_w)
+    parts = filter_parts(filters, n * len(strips)) if group == 1 else [slice(None)]
+    biases = [by_pixel(None if conv.bias is None else conv.bias[part], out_w) for part in parts]
 
     def strip(number: int) -> None:
-        number, part = number // len(parts), parts[number % len(parts)]
+        bias, part = biases[number % len(parts)], parts[number % len(parts)]
+        number //= len(parts)
         image, rows = number // len(strips), strips[number % len(strips)]
         window = windows[image, rows]  # [rows, outW, group, kH, kW, C / group]
         matrix = _columns(window, planar, scratch)
         weight = conv.weight[:, :, part]
         product = scratch.array("product", (len(matrix), group, weight.shape[2]), dtype)
         np.matmul(matrix.swapaxes(0, 1), weight, out=product.swapaxes(0, 1))
-        some = part if group == 1 else slice(None)
-        finish(
-            product.reshape(len(window), out_w, -1),
-            target[image, :, :, some],
-            rows.start,
-            None if bias is None else bias[:, some],
-            then.of(image, some),
-        )
+        of_rows = product.reshape(len(window), out_w, -1)
+        finish(of_rows, target[image, :, :, part], rows.start, bias, then.of(image, part))
 
     workers.run(strip, n * len(strips) * len(parts))
     clear_border(y)
