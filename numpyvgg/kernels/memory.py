@@ -9,9 +9,12 @@ from __future__ import annotations
 import os
 import re
 import sys
+from contextlib import suppress
 from functools import cache
 from numbers import Integral
 from pathlib import Path
+
+import numpy as np
 
 from ..errors import ArgumentError
 from ..text import human_bytes
@@ -70,6 +73,18 @@ class Budget:
                 f"{purpose} takes {human_bytes(size)}, and of {human_bytes(self.limit)} that this process may use "
                 f"{human_bytes(memory_in_use())} are taken"
             )
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Have the C library keep what is freed for the next array, once a process.
+
+    A network makes the same large arrays at each run. glibc returns their memory to the system, and each page of 4 KB
+    that comes back costs a page fault. It stops doing so for arrays no larger than the largest that was freed, up to
+    32 MB (mallopt(3), M_MMAP_THRESHOLD). This one is never written, so no memory is behind it.
+    """
+    with suppress(MemoryError):
+        np.empty(31 << 20, np.uint8)
 
 
 def memory_in_use() -> int:

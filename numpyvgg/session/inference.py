@@ -18,6 +18,7 @@ from ..files.caffe import read_model
 from ..files.onnx import ModelMetadata, OnnxModel, SerializableModel, ValueInfo
 from ..files.tensor import to_bfloat16
 from ..kernels import operations
+from ..kernels.memory import keep_freed_memory
 from ..kernels.threads import available_cores, one_blas_thread
 from ..operators import Operator
 from .exceptions import InvalidArgument, as_onnxruntime
@@ -106,6 +107,7 @@ class InferenceSession(NotPickled):
                 if value.dtype is None:
                     self._fail(f"input {value.name!r} has a type that NumPy does not have", UnsupportedModelError)
             self._planner = Planner(self._model, partial(operations, options.conv, options.threads), max_bytes)
+        keep_freed_memory()
         # One thread means one: the kernels keep NumPy's BLAS to that, operators that call it do not.
         one = (options.threads or available_cores()) == 1
         self._blas_threads: AbstractContextManager[None] = one_blas_thread if one else nullcontext()
