@@ -91,6 +91,10 @@ def test_every_folder_is_a_package_and_every_module_says_what_it_is():
         assert ast.get_docstring(ast.parse(path.read_text("utf-8"))) or path.name == "__main__.py", name
 
 
+def test_the_network_can_be_read_in_one_sitting():
+    assert (PACKAGE / "vgg" / "network.py").read_text("utf-8").count("\n") <= 160
+
+
 def test_from_bytes_to_probabilities_numpy_is_the_only_compiled_thing_that_is_imported():
     pure = {"numpyvgg", "threadpoolctl", "platformdirs", "tqdm", *sys.stdlib_module_names}
     for module in (name for name in MODULES if room(name) in ROOMS[: ROOMS.index("zoo")]):

@@ -16,6 +16,9 @@ from ..layers import Operations
 #: Simonyan & Zisserman 2015, table 1: the number of 3x3 convolutions in each of the five blocks
 CONFIGURATIONS = {"A": (1, 1, 2, 2, 2), "B": (2, 2, 2, 2, 2), "D": (2, 2, 3, 3, 3), "E": (2, 2, 4, 4, 4)}
 INPUT_SHAPE = (3, 224, 224)
+#: How many images go through which blocks together. Where pixels are many, one: its outputs stay in the cache, and in
+#: memory that the process has already. Where filters are many, each that is read serves several.
+IMAGES_AT_ONCE = ((1, slice(0, 3)), (16, slice(3, 5)))
 Weights = tuple[np.ndarray, np.ndarray]
 
 
@@ -136,6 +139,19 @@ def prepare(layers: list[Layer], ops: Operations) -> tuple[list[Layer], list[Any
         named.append(replace(layer, method=getattr(weights, "method", "textbook")) if layer.load else layer)
         prepared.append(weights)
     return named, prepared
+
+
+def grouped(layers: list[Layer], prepared: list[Any]) -> tuple[list[list[Any]], list[Any]]:
+    """What was prepared -> that of the convolutions of each block, and that of the fully connected layers."""
+    pairs = list(zip(layers, prepared, strict=True))
+    blocks = [[conv for layer, conv in pairs if layer.kind == "conv" and layer.block == block] for block in range(1, 6)]
+    return blocks, [fc for layer, fc in pairs if layer.kind == "fc"]
+
+
+def in_parts(run: Callable[..., np.ndarray], x: np.ndarray, at_once: int, *args: Any) -> np.ndarray:
+    """What a function makes of so many images at a time, as one array."""
+    parts = [run(x[start : start + at_once], *args) for start in range(0, max(len(x), 1), at_once)]
+    return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
 
 def check_images(x: np.ndarray, input_shape: tuple[int, ...]) -> np.ndarray:

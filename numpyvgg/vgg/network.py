@@ -28,12 +28,9 @@ from ..errors import NotPickled, UnsupportedModelError
 from ..files.onnx import OnnxModel, SerializableModel, read_onnx
 from ..kernels import operations
 from ..layers import Operations, flatten, max_pool, relu, softmax
-from .layer import Layer, check_images, configuration, prepare, summary
+from .layer import IMAGES_AT_ONCE, Layer, check_images, configuration, grouped, in_parts, prepare, summary
 from .recognise import recognise
 
-# How many images go through which blocks together. Where pixels are many, one: its outputs stay in the cache, and in
-# memory that the process has already. Where filters are many, each that is read serves several.
-AT_ONCE = ((1, slice(0, 3)), (16, slice(3, 5)))
 if TYPE_CHECKING:  # in typing itself from Python 3.11 on
     from typing_extensions import Self
 
@@ -57,9 +54,7 @@ class VGG(NotPickled):
         self.configuration, self.classes = configuration(layers), layers[-1].output_shape[0]
         self.input_shape, self.dtype, self._ops = input_shape, dtype, ops
         self.layers, self._weights = prepare(layers, ops)
-        of_layers = list(zip(layers, self._weights, strict=True))
-        self._blocks = [[w for p, w in of_layers if p.kind == "conv" and p.block == block] for block in range(1, 6)]
-        self._fc = [w for p, w in of_layers if p.kind == "fc"]
+        self._blocks, self._fc = grouped(layers, self._weights)
 
     @classmethod
     def from_onnx(
@@ -116,26 +111,18 @@ class VGG(NotPickled):
         ndarray [N, classes]
             Probabilities, also where the file ends with the scores. A single class is no distribution: its score.
         """
-        x = check_images(x, self.input_shape)
-        x = self._features(x)  # [N, 25088]
+        x = np.ascontiguousarray(check_images(x, self.input_shape), self.dtype)
+        for at_once, blocks in IMAGES_AT_ONCE:
+            x = in_parts(self._convolve, x, at_once, self._blocks[blocks])
         fc6, fc7, fc8 = self._fc
-        x = self._ops.linear_relu(x, fc6)
+        x = self._ops.linear_relu(flatten(x), fc6)  # [N, 512, 7, 7] -> [N, 25088] -> [N, 4096]
         x = self._ops.linear_relu(x, fc7)
         x = self._ops.linear(x, fc8)
         return x if self.classes == 1 and self.layers[-1].kind == "fc" else softmax(x, axis=1)
 
-    def _features(self, x: np.ndarray) -> np.ndarray:
-        """The convolutional part of the forward pass, ``[N, 3, 224, 224] -> [N, 25088]``."""
-        x = np.ascontiguousarray(x, self.dtype)
-        for at_once, blocks in AT_ONCE:
-            starts = range(0, max(len(x), 1), at_once)
-            parts = [self._convolve(x[start : start + at_once], blocks) for start in starts]
-            x = np.concatenate(parts) if len(parts) > 1 else parts[0]
-        return flatten(x)
-
-    def _convolve(self, x: np.ndarray, blocks: slice) -> np.ndarray:
-        """Some of the five blocks."""
-        for *convs, last in self._blocks[blocks]:
+    def _convolve(self, x: np.ndarray, blocks: list[list[Any]]) -> np.ndarray:
+        """Some of the five blocks, ``[N, C, H, W] -> [N, M, outH, outW]``."""
+        for *convs, last in blocks:
             for conv in convs:
                 x = self._ops.conv_relu(x, conv)
             x = self._ops.conv_relu_pool(x, last)
