@@ -48,6 +48,19 @@ def assert_same(ours: np.ndarray, theirs: np.ndarray) -> None:
     assert ours.flags.aligned
 
 
+def test_the_first_operator_set_is_1():
+    assert read_onnx(model_with(opset=1)).opset == 1
+    with pytest.raises(ModelFormatError, match=r"version 0 of the standard operator set .*; the first is 1"):
+        read_onnx(model_with(opset=0).SerializeToString())
+
+
+@pytest.mark.parametrize(("shape", "read"), [(None, None), ([], ()), (["N", 3], ("N", 3))])
+def test_no_shape_is_told_from_the_shape_of_a_single_number(shape, read):
+    model = model_with()
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", TensorProto.FLOAT, shape))
+    assert read_onnx(model).outputs[0].shape == read
+
+
 # ---------------------------------------------------------------------- tensors
 
 

@@ -138,6 +138,14 @@ def test_softmax_in_float32_stays_within_its_bound(scores):
     assert np.all(np.abs(layers.softmax(x.astype(np.float32)) - exact) <= bound.worst)
 
 
+def test_each_image_of_a_batch_has_the_softmax_bound_that_it_has_alone():
+    x = np.random.default_rng(0).normal(0, [[1], [9], [30]], (3, 3))
+    together = softmax_bound(x, layers.softmax(x), F32)
+    for i in range(3):
+        alone = softmax_bound(x[i : i + 1], layers.softmax(x[i : i + 1]), F32)
+        np.testing.assert_allclose(together.worst[i], alone.worst[0], rtol=1e-12)
+
+
 def test_softmax_that_is_rounded_to_bfloat16_does_not_stay_within_it(net_path, photographs):
     runtime = onnxruntime_on(net_path, photographs[:1])
     parity = compare(net_path, photographs[:1], lambda x: {**(v := runtime(x)), "prob_Y": bfloat16(v["prob_Y"])})

@@ -40,7 +40,7 @@ LAYERS = (
 #: module -> the tests that hold it to its promises
 TESTS = {
     "files/wire.py": ["test_onnx_file.py", "test_hostile_files.py"],
-    "files/tensor.py": ["test_onnx_file.py", "test_memory.py", "test_hostile_files.py"],
+    "files/tensor.py": ["test_onnx_file.py", "test_memory.py", "test_hostile_files.py", "test_half_precision.py"],
     "files/onnx.py": ["test_onnx_file.py", "test_hostile_files.py", "test_graph.py"],
     "layers.py": ["test_layers.py", "test_vgg16.py"],
     "vgg/recognise.py": ["test_vgg16.py", "test_layouts.py", "test_graph.py"],
