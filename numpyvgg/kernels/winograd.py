@@ -20,7 +20,7 @@ makes errors 2.25 times smaller. `G` takes the divisions, in float64, once per n
 the pixels: six rows of the image, all columns and channels side by side, are one matrix ``[6, (4 * tiles + 2) * C]``.
 The columns of a tile are a matrix ``[6, C]`` in what that gave. With A^T it is the same the other way round.
 
-**Three steps.** Threads share the tiles of a box, which is as many as a few megabytes hold, transformed and multiplied.
+**Three steps.** Threads share the tiles of a box: as many as fit in ten megabytes, transformed and multiplied, or 196.
 A row of tiles after the other is transformed, then one of the 36 places after the other is multiplied, then a row of
 tiles after the other is finished: transformed back, pooled, and written to its place. A product is thus as large as
 the layer lets it be, which counts: BLAS rearranges both operands first, and each number is then used as often as there
