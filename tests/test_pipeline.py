@@ -322,6 +322,21 @@ def test_what_somebody_else_changed_is_refused_and_left(name, content, reason, n
     assert (tmp_path / name).read_bytes() == content
 
 
+def test_a_second_run_that_would_write_to_the_same_file_is_refused(network, photographs, tmp_path, capsys):
+    fcntl = pytest.importorskip("fcntl", reason="Windows has other locks")
+    output = tmp_path / "ages.csv"
+    words = ["--model", network, "-o", str(output), "--resume"]
+    assert cli.main(["predict", *photographs[:5], *words]) == 0
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with output.open("ab") as first:
+        fcntl.flock(first, fcntl.LOCK_EX)
+        assert cli.main(["predict", *photographs[:7], *words]) == 2
+        assert f"-o {output}: another run writes to it" in capsys.readouterr().err
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert cli.main(["predict", *photographs[:7], *words]) == 0
+    assert [row["image"] for row in rows(output)] == photographs[:7]
+
+
 @pytest.mark.parametrize("room", [300, 700])
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 def test_a_full_disk_leaves_whole_rows_and_the_run_goes_on(suffix, room, network, photographs, tmp_path, capsys):

@@ -61,9 +61,10 @@ class Results:
         self.error_count = 0
         self.done: set[str] = set()
         whole = self._whole_bytes()
-        self.errors.unlink(missing_ok=True)
         # Without a buffer: it would hold what a full disk refused, and write it where the file ends by then.
-        self._file = open(self._rows, "r+b" if self._rows.exists() else "wb", buffering=0)  # noqa: SIM115  (see `close`)
+        self._file = open(self._rows, "a+b", buffering=0)  # noqa: SIM115  (see `close`)
+        self._hold()
+        self.errors.unlink(missing_ok=True)
         self._file.truncate(whole)
         try:
             self.done.update(self._answered())
@@ -96,6 +97,20 @@ class Results:
             if whole and file.read(1) != b"\n":  # it is shorter, or its rows end elsewhere
                 raise self._changed()
         return whole
+
+    def _hold(self) -> None:
+        """Keep a second run from writing to the same file, until this one ends, in whichever way."""
+        try:
+            import fcntl
+
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise ArgumentError(
+                f"-o {self.path}: another run writes to it: wait for its end, or name another"
+            ) from None
+        except (ImportError, OSError):  # Windows, or a file system without locks
+            return
 
     def _changed(self) -> ArgumentError:
         return ArgumentError(
