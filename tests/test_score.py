@@ -612,3 +612,83 @@ def test_published_figures_say_that_they_do_not_compare(tmp_path, capsys):
     assert max(map(len, table.splitlines())) < 100
     assert f"[1] README of paplhjak/facial-age-estimation-benchmark: {OTHER_WEIGHTS}" in below
     assert "partly circular" in printed
+
+
+# ---------------------------------------------------------------------- lists that are wrong
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('image,age\na.jpg,3\n"b.jpg,4\nc.jpg,5\n', "a quotation mark left open"),
+        ("image,age,age\na.jpg,3,4\n", "two columns are called age"),
+        ("image,age\n ,3\n", "row 1: a row that names no image"),
+        ("image,age\n", "there are no rows"),
+    ],
+)
+def test_a_list_that_would_lose_rows_in_silence_is_refused(tmp_path, text, reason):
+    (tmp_path / "list.csv").write_text(text)
+    with pytest.raises(ArgumentError, match=reason):
+        read("csv", tmp_path / "list.csv")
+
+
+@pytest.mark.parametrize("path", [None, 3, b"list.csv"])
+def test_what_is_no_path_is_refused(path):
+    with pytest.raises(ArgumentError, match="a path is needed"):
+        read("csv", path)
+
+
+def test_adience_without_a_column_of_ages_is_refused_by_its_name(tmp_path):
+    for fold in range(5):
+        (tmp_path / f"fold_{fold}_data.txt").write_text("user_id\toriginal_image\tface_id\tgender\nu\ta.jpg\t1\tm\n")
+    with pytest.raises(ArgumentError, match="names no column age"):
+        read("adience", tmp_path)
+
+
+@pytest.mark.parametrize(("form", "file"), [("imdb", "imdb.mat"), ("megaage", "list/test_name.txt")])
+def test_a_pipe_in_place_of_a_list_is_not_waited_for(tmp_path, form, file):
+    pytest.importorskip("scipy")
+    (tmp_path / "list").mkdir()
+    os.mkfifo(tmp_path / file)
+    with pytest.raises(ArgumentError, match="this is a pipe"):
+        read(form, tmp_path)
+
+
+@pytest.mark.parametrize("column", ["age", "identity", "rank"])
+@pytest.mark.parametrize("cell", [np.nan, np.inf, "x", np.array([1.0, 2.0])], ids=str)
+def test_a_cell_of_cacd_that_is_no_number_costs_its_row_at_most(tmp_path, column, cell):
+    scipy_io = pytest.importorskip("scipy.io")
+    columns = {"age": [3.0, 4.0], "identity": [1.0, 2.0], "rank": [3.0, 4.0], "name": ["a.jpg", "b.jpg"]}
+    columns[column][0] = cell
+    cells = {name: np.empty(2, object) for name in columns}
+    for name, values in columns.items():
+        cells[name][:] = values
+    scipy_io.savemat(tmp_path / "celebrity2000_meta.mat", {"celebrityImageData": cells})
+    table = read("cacd", tmp_path)
+    assert "b.jpg" in [row.image for row in table.rows]
+    assert len(table.rows) == (2 if column == "identity" else 1)
+
+
+def test_a_photograph_that_a_list_has_twice_counts_once(tmp_path):
+    (tmp_path / "list").mkdir()
+    (tmp_path / "list" / "test_name.txt").write_text("a b.jpg\na b.jpg\n")
+    (tmp_path / "list" / "test_age.txt").write_text("3\n4\n")
+    table = read("megaage", tmp_path)
+    assert [(row.image, row.age) for row in table.rows] == [("test/a b.jpg", 3.0)]
+    assert table.unused == [("test/a b.jpg", "an image that an earlier row has")]
+
+
+@pytest.mark.parametrize(
+    ("boxes", "reason"),
+    [
+        ([], "for each of 2 photographs"),
+        ("ab", "left, top, right, bottom are needed|could not convert"),
+        ([(9, 9, 1, 1), None], "left, top, right, bottom are needed"),
+        ([(float("nan"), 1, 2, 3), None], "left, top, right, bottom are needed"),
+        ([(1, 2, 3), None], "left, top, right, bottom are needed"),
+        ([(0, 0, 4, 4), (1, 1, 4, 4)], "is there twice, with two boxes"),
+    ],
+)
+def test_boxes_that_are_none_are_refused_and_never_answered(boxes, reason):
+    with pytest.raises(ArgumentError, match=reason):
+        Scorer("age-small")(["a.jpg", "a.jpg"], boxes)

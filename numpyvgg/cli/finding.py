@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,7 @@ def finder(args: argparse.Namespace) -> Callable[[Image.Image, str], list[Face]]
         `--face` is none of those; `--min-size` is too small.
     """
     which = 1 if args.face == "largest" else None if args.face in (None, "all") else _number(args.face)
-    if args.min_size is not None and not args.min_size >= 12:
+    if args.min_size is not None and not 12 <= args.min_size < math.inf:
         raise ArgumentError(f"--min-size {args.min_size:g}: the smallest face that can be found has 12 pixels")
     detector = load_detector(args.detector or "mtcnn")
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import ArgumentError, ImageError
+from ..errors import ArgumentError, ImageError, reported_as_argument
 from ..photo.answers import Age, Answer, Value
 from ..photo.faces.detectors import load_detector
 from ..photo.faces.geometry import Sighting, corners, upright
@@ -34,6 +34,8 @@ COLUMNS = ("row", "image", "network", "kind", "expected", "standard_deviation", 
 Columns = dict[str, list[Any]]
 #: Digits behind the point of years and of probabilities: a run on another machine differs by rounding far below them
 _YEARS, _SHARES = 4, 6
+#: How many times the photograph's longest side a box of a face may have
+_LARGEST_BOX = 100
 
 
 class Scorer:
@@ -169,11 +171,17 @@ class Scorer:
             The columns `COLUMNS`: a row for each photograph and network, in order; for a photograph that cannot be
             answered one row, with nothing but its error. `row` is the photograph's place in `paths`.
         """
+        if isinstance(paths, str | bytes | os.PathLike) or not isinstance(paths, Iterable):
+            raise ArgumentError(f"paths: give a list of photographs, not {type(paths).__name__}")
+        if progress is not None and not callable(progress):
+            raise ArgumentError(f"progress={progress!r}: give a function")
+        paths = [str(path) for path in paths]
+        known = {} if boxes is None else _boxes_by_path(paths, boxes)
         with self._one_at_a_time:
             predictor = self.open()
-            find = self._find or (_by_boxes(dict(zip(paths, boxes, strict=True))) if boxes and any(boxes) else False)
+            find = self._find or (_by_boxes(known) if any(box is not None for box in known.values()) else False)
             columns: Columns = {name: [] for name in COLUMNS}
-            answered = predictor.many([str(path) for path in paths], find, conv="winograd", stop=stop)
+            answered = predictor.many(paths, find, conv="winograd", stop=stop)
             for number, prediction in enumerate(answered):
                 for row in _rows(number, prediction):
                     for name, cell in zip(COLUMNS, row, strict=True):
@@ -199,6 +207,26 @@ def _cells(given: Answer) -> tuple[str, float | None, float | None, str, float |
     return given.kind, None, None, given.label, round(given.probability, _SHARES)
 
 
+def _boxes_by_path(paths: Sequence[str], boxes: Sequence[Box | None]) -> dict[str, Box | None]:
+    """The box of each photograph, if there is one for each and they are boxes."""
+    if not isinstance(boxes, Sequence) or len(boxes) != len(paths):
+        raise ArgumentError(f"boxes: give a list with one, or None, for each of {len(paths)} photographs")
+    found: dict[str, Box | None] = {}
+    for path, box in zip(paths, boxes, strict=True):
+        with reported_as_argument(f"the box of {path}"):
+            sides = None if box is None else np.array(box, float)
+        if sides is not None and (
+            sides.shape != (4,) or not np.isfinite(sides).all() or (sides[2:] <= sides[:2]).any()
+        ):
+            raise ArgumentError(f"the box of {path}: {box!r}: left, top, right, bottom are needed")
+        if sides is not None:
+            left, top, right, bottom = sides.tolist()
+            box = left, top, right, bottom
+        if found.setdefault(path, box) != box:
+            raise ArgumentError(f"{path}: is there twice, with two boxes: ask about them in two calls")
+    return found
+
+
 def _by_boxes(boxes: dict[str, Box | None]) -> Callable[[Image.Image, str], list[Face]]:
     """What finds the face of each photograph where the list says that it is."""
 
@@ -210,6 +238,8 @@ def _by_boxes(boxes: dict[str, Box | None]) -> Callable[[Image.Image, str], list
         if right <= 0 or bottom <= 0 or left >= photo.width or top >= photo.height:
             raise ImageError(f"{name}: the box of its face is outside the photograph")
         extent = np.array([right - left, bottom - top])
+        if extent.max() > _LARGEST_BOX * max(photo.width, photo.height):
+            raise ImageError(f"{name}: the box of its face is {_LARGEST_BOX} times as large as the photograph")
         face = Sighting(np.array([left, top]) + extent / 2, extent, 0.0, 1.0)
         crop = upright(photo, face.centre, extent * (1 + 2 * MARGIN), 0.0, (SIZE, SIZE))
         return [Face(crop, 0.0, corners(face), 1.0)]

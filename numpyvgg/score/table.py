@@ -85,10 +85,19 @@ class Table:
     lost: Counter[str] = field(default_factory=Counter)
     remarks: list[str] = field(default_factory=list)
     edges: tuple[float, ...] = ()
+    _seen: set[str] = field(default_factory=set, repr=False)
 
     def leave_out(self, what: str, reason: str) -> None:
         """Count something that cannot be used under its reason."""
         self.unused.append((what, reason))
+
+    def repeats(self, image: str) -> bool:
+        """Whether an earlier row has this image; it is then left out."""
+        if image in self._seen:
+            self.leave_out(image, "an image that an earlier row has")
+            return True
+        self._seen.add(image)
+        return False
 
     def add(self, row: Row) -> None:
         """Add a row; one that says nothing, or something impossible, is left out."""

@@ -15,7 +15,7 @@ from ..errors import FetchError, ModelFormatError
 from ..files.cache import cache_folder, written_whole
 from ..files.caffe import read_caffe, read_model
 from ..files.onnx import OnnxModel
-from ..files.source import Source, open_plain, read_small
+from ..files.source import Source, open_plain, path_name, read_small
 from ..text import human_bytes, progress_bar
 from .registry import BUNDLED, NETWORKS, PUBLISHED, Published, published
 
@@ -71,7 +71,7 @@ def find(model: str | os.PathLike[str]) -> Path:
         The published network is not on this machine, or its file is not what was published; the message says which
         command puts that right. Or this is a slim wheel, which has not all bundled networks.
     """
-    name = os.fspath(model)
+    name = path_name(model)
     if name in BUNDLED:
         path = BUNDLED[name].path
         if not path.is_file():

@@ -12,9 +12,11 @@ and tells the angle. One of upright faces is the paper's way: it runs on the pho
 from __future__ import annotations
 
 import functools
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -159,8 +161,8 @@ def align_faces(
         raise ArgumentError(f"detector={detector!r} finds no faces: give what detectors.load_detector(NAME) returns")
     if min_size is None:
         min_size = max(SMALLEST, max(whole) * SMALLEST / WORKING_SIZE)
-    elif not min_size >= 12:
-        raise ArgumentError(f"min_size={min_size:g}: the smallest face that can be found has 12 pixels")
+    elif not (isinstance(min_size, Real) and 12 <= min_size < math.inf):
+        raise ArgumentError(f"min_size={min_size}: the smallest face that can be found has 12 pixels")
     finds = distinct(_look(photo, detector, angles or COARSE_ANGLES, SMALLEST / min_size * scale))
     if isinstance(detector, LandmarkDetector):
         faces = _landmarks_again(photo, detector, finds)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import ArgumentError
+from ...files.source import path_name
 from ..table import Table
 from . import adience, delimited, matlab, names
 
@@ -77,16 +78,17 @@ def read(form: str, path: str | os.PathLike[str], protocol: str | None = None) -
     MissingExtraError
         The labels are a MATLAB file, and SciPy is not installed.
     """
-    if form not in FORMATS:
+    if not isinstance(form, str) or form not in FORMATS:
         raise ArgumentError(f"format {form!r} does not exist; there are {', '.join(FORMATS)}")
     known = FORMATS[form]
     protocol = known.protocols[0] if protocol is None else protocol
     if protocol not in known.protocols:
         raise ArgumentError(f"protocol {protocol!r} does not exist for {form}; there are {', '.join(known.protocols)}")
-    if not os.path.exists(path):
-        raise ArgumentError(f"{os.fspath(path)}: there is no such file or folder")
+    name = path_name(path)
+    if not os.path.exists(name):
+        raise ArgumentError(f"{name or 'an empty path'}: there is no such file or folder")
     table = known.read(Path(path), protocol)
     if not table.rows:
-        reason = f": {table.unused[0][0]}: {table.unused[0][1]}" if table.unused else ""
-        raise ArgumentError(f"{os.fspath(path)}: none of {len(table.unused)} rows can be used{reason}")
+        reason = f": {table.unused[0][0]}: {table.unused[0][1]}" if table.unused else ": there are no rows"
+        raise ArgumentError(f"{name}: none of {len(table.unused)} rows can be used{reason}")
     return table

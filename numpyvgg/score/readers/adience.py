@@ -43,7 +43,7 @@ def adience(path: Path, protocol: str) -> Table:
     seen: set[str] = set()
     for fold in range(5):
         file = path / f"fold_{fold}_data.txt"
-        for record in records(file, table, _NAMES, delimiters="\t"):
+        for record in records(file, table, _NAMES, delimiters="\t", required=tuple(_NAMES)):
             image = f"{kind}/{record['user_id']}/{prefix}.{record['face_id']}.{record['image']}"
             if mivolo and image in seen:
                 table.leave_out(image, "a face that an earlier row has")

@@ -36,6 +36,7 @@ def records(
     names: Mapping[str, Sequence[str]],
     unnamed: Sequence[str] = (),
     delimiters: str = ",;\t",
+    required: Sequence[str] = ("image",),
 ) -> Iterator[Record]:
     """The rows of a text, by the names of the table's columns.
 
@@ -48,21 +49,24 @@ def records(
         For each column of the table, what it may be called.
     unnamed : sequence of str
         The columns of a text that has no line of names; without it such a text is refused.
+    required : sequence of str
+        The columns without which a text is refused, `image` among them.
 
     Raises
     ------
     ArgumentError
-        The text cannot be read, or has no column of images.
+        The text cannot be read, has no column of images or two of one name, or leaves a quotation mark open.
     """
     try:
-        with _open_text(file) as stream:
+        with open_text(file) as stream:
             first = stream.readline()
             delimiter = max(delimiters, key=first.count)
             cells = next(csv.reader([first], delimiter=delimiter), [])
-            columns = _columns(cells, names)
-            if "image" not in columns:
+            columns = _columns(file, cells, names)
+            missing = [name for name in required if name not in columns]
+            if missing:
                 if not unnamed:
-                    wanted = " or ".join(names["image"])
+                    wanted = " or ".join(names[missing[0]])
                     named = textwrap.shorten(", ".join(cells), 80, placeholder=" ...")
                     raise ArgumentError(f"{file}: its first line names no column {wanted}, but {named}")
                 columns = {name: place for place, name in enumerate(unnamed)}
@@ -71,16 +75,20 @@ def records(
             else:
                 used = ", ".join(f"{cells[place]} as {name}" for name, place in columns.items())
                 table.remarks.append(f"columns of {file.name}: {used}")
-            for number, row in enumerate(csv.reader(stream, delimiter=delimiter), start=1):
-                if len(row) > max(columns.values()):
+            for number, row in enumerate(csv.reader(stream, delimiter=delimiter, strict=True), start=1):
+                if len(row) > max(columns.values()) and not row[columns["image"]].strip():
+                    table.leave_out(f"{file.name}, row {number}", "a row that names no image")
+                elif len(row) > max(columns.values()):
                     yield {name: row[place].strip() for name, place in columns.items()}
                 elif row:
                     table.leave_out(f"{file.name}, row {number}", "a row with fewer cells than there are columns")
-    except (OSError, csv.Error) as error:
-        raise ArgumentError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    except csv.Error as error:
+        raise ArgumentError(f"{file}: cannot be read: {error}; is a quotation mark left open?") from None
+    except OSError as error:
+        raise ArgumentError(f"{file}: cannot be read: {error.strerror or error}") from None
 
 
-def _open_text(file: Path) -> TextIOWrapper:
+def open_text(file: Path) -> TextIOWrapper:
     """Open a text; one that no text with columns can be is refused by what it is."""
     binary = os.fdopen(open_plain(file), "rb")
     start = binary.read(512)
@@ -93,22 +101,22 @@ def _open_text(file: Path) -> TextIOWrapper:
     return TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
-def _columns(cells: Sequence[str], names: Mapping[str, Sequence[str]]) -> dict[str, int]:
+def _columns(file: Path, cells: Sequence[str], names: Mapping[str, Sequence[str]]) -> dict[str, int]:
     """Where each of the table's columns is, by the names in the first line."""
     lower = [cell.strip().lower() for cell in cells]
+    for name in (known for all_names in names.values() for known in all_names):
+        if lower.count(name) > 1:
+            raise ArgumentError(f"{file}: two columns are called {name}: name or remove one of them")
     found = {name: [lower.index(known) for known in all_names if known in lower] for name, all_names in names.items()}
     return {name: places[0] for name, places in found.items() if places}
 
 
 def read_records(file: Path, table: Table, rows: Iterator[Record]) -> Table:
     """Add rows to a table: of each image the first."""
-    seen: set[str] = set()
     for record in rows:
         image = os.path.normpath(_plain(record["image"]))
-        if image in seen:
-            table.leave_out(image, "an image that an earlier row has")
+        if table.repeats(image):
             continue
-        seen.add(image)
         wrong = [name for name in ("age", "std") if record.get(name) and number_of(record[name]) is None]
         box = _box(record)
         if wrong:
@@ -175,7 +183,7 @@ def appa_real(path: Path, protocol: str) -> Table:
     for row in records(file, table, names):
         image = os.path.join(split, row["image"])
         crop = f"{image}_face.jpg"
-        rows.append({**row, "image": crop if (path / crop).exists() else image})
+        rows.append({**row, "image": crop if os.path.exists(path / crop) else image})
     cropped = sum(row["image"].endswith("_face.jpg") for row in rows)
     table.remarks.append(f"{cropped} of {len(rows)} images are the set's own crops (_face.jpg)")
     return read_records(file, table, iter(rows))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ArgumentError, MissingExtraError
+from ...files.source import open_plain
 from ..table import Box, Row, Table
 from .names import cacd_names
 
@@ -33,10 +35,14 @@ def structure(file: Path, columns: tuple[str, ...]) -> dict[str, np.ndarray]:
     except ImportError:
         raise MissingExtraError(f"{file}: reading it needs SciPy: pip install scipy") from None
     try:
-        variables = loadmat(file, appendmat=False)
-    except Exception as error:  # zlib, ValueError, struct.error ...: of a file that is damaged in any way
-        reason = getattr(error, "strerror", None) or error
-        raise ArgumentError(f"{file}: cannot be read as a MATLAB file: {reason}; fetch it again") from None
+        stream = os.fdopen(open_plain(file), "rb")
+    except OSError as error:
+        raise ArgumentError(f"{file}: cannot be read: {error.strerror or error}") from None
+    try:
+        with stream:
+            variables = loadmat(stream)
+    except Exception as error:  # zlib, OSError, struct.error ...: of a file that is damaged in any way
+        raise ArgumentError(f"{file}: cannot be read as a MATLAB file: {error}; fetch it again") from None
     for value in variables.values():
         if isinstance(value, np.ndarray) and set(columns) <= set(value.dtype.names or ()) and value.size == 1:
             found = {name: np.ravel(value.flat[0][name]) for name in value.dtype.names}
@@ -49,6 +55,17 @@ def _text(cell: Any) -> str:
     """The string in a cell; a cell may be an array of one, or of none."""
     cells = np.ravel(cell)
     return str(cells[0]) if cells.size else ""
+
+
+def _number(cell: Any) -> float:
+    """The number in a cell; NaN where it holds none, or several."""
+    cells = np.ravel(cell)
+    if cells.size != 1 or cells.dtype.kind == "c":
+        return math.nan
+    try:
+        return float(cells[0])
+    except (TypeError, ValueError):
+        return math.nan
 
 
 # ---------------------------------------------------------------------- IMDB and WIKI
@@ -86,21 +103,21 @@ def _imdb_wiki(path: Path, name: str, protocol: str) -> Table:
     table = Table(file.parent)
     columns = structure(file, _FIELDS)
     cropped = file.parent.resolve().name.endswith("_crop")
-    seen: set[str] = set()
     for i in range(len(columns["dob"])):
-        row = {field: columns[field][i] for field in _FIELDS}
-        image = _text(row["full_path"])
-        born, year = birthday(float(row["dob"])), int(np.nan_to_num(row["photo_taken"]))
+        row = {field: _number(columns[field][i]) for field in _FIELDS}
+        image = _text(columns["full_path"][i])
+        if table.repeats(image):
+            continue
+        born, year = birthday(row["dob"]), int(np.nan_to_num(row["photo_taken"]))
+        box = None if cropped else _box(columns["face_location"][i])
         reason = _unusable(image, born, year, row, protocol)
-        if image in seen:
-            reason = "an image that an earlier row has"
-        seen.add(image)
+        if not reason and box is None and not cropped:
+            reason = "no box of the face (face_location)"
         if reason or born is None:
             table.leave_out(image, reason)
             continue
-        gender = {0.0: "female", 1.0: "male"}.get(float(row["gender"]), "")
+        gender = {0.0: "female", 1.0: "male"}.get(row["gender"], "")
         match = _NAME.fullmatch(image)
-        box = None if cropped else _box(row["face_location"])
         table.add(Row(image, age_in_july(born, year), gender=gender, subject=match[1] if match else "", box=box))
     table.remarks.append("age: on 1 July of the photograph's year, as the authors count it")
     how = (
@@ -115,7 +132,7 @@ def _imdb_wiki(path: Path, name: str, protocol: str) -> Table:
     return table
 
 
-def _unusable(image: str, born: datetime.date | None, year: int, row: dict[str, Any], protocol: str) -> str:
+def _unusable(image: str, born: datetime.date | None, year: int, row: dict[str, float], protocol: str) -> str:
     """Why a row is left out; "" where it is not."""
     if born is None:
         return "a date of birth before the year 1"
@@ -140,8 +157,10 @@ def _unusable(image: str, born: datetime.date | None, year: int, row: dict[str, 
 
 def _box(cell: Any) -> Box | None:
     """MATLAB's pixels begin at 1, and the last one belongs to the box."""
-    sides = [float(side) for side in np.ravel(cell)]
-    return (sides[0] - 1, sides[1] - 1, sides[2], sides[3]) if len(sides) == 4 else None
+    sides = [_number(side) for side in np.ravel(cell)]
+    if len(sides) != 4 or not np.isfinite(sides).all() or sides[2] < sides[0] or sides[3] < sides[1]:
+        return None
+    return sides[0] - 1, sides[1] - 1, sides[2], sides[3]
 
 
 # ---------------------------------------------------------------------- CACD2000
@@ -155,12 +174,15 @@ def cacd(path: Path, protocol: str) -> Table:
     columns = structure(file, ("age", "identity", "rank", "name"))
     table, others = Table(path / "CACD2000" if (path / "CACD2000").is_dir() else path), 0
     for i in range(len(columns["age"])):
-        image, rank = _text(columns["name"][i]), int(columns["rank"][i])
+        image = _text(columns["name"][i])
+        age, rank, person = (_number(columns[name][i]) for name in ("age", "rank", "identity"))
         split = "val" if rank <= 2 else "test" if rank <= 5 else "train"
-        if split == protocol:
-            table.add(Row(image, float(columns["age"][i]), subject=str(int(columns["identity"][i]))))
-        else:
+        if math.isnan(rank):
+            table.leave_out(image, "a rank that is no number")
+        elif split != protocol:
             others += 1
+        elif not table.repeats(image):
+            table.add(Row(image, age, subject=f"{person:.0f}" if math.isfinite(person) else ""))
     table.remarks.append(
         f"split: {protocol}, by rank (1 and 2 val, 3 to 5 test, others train); {others} rows of others"
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ...errors import ArgumentError
 from ..table import Row, Table, gender_of, number_of, photographs
+from .delimited import open_text
 
 _JPEG = r"\.jpe?g"
 _RACES = ("White", "Black", "Asian", "Indian", "other")
@@ -98,13 +99,14 @@ def megaage(path: Path, protocol: str) -> Table:
         age = number_of(text)
         if age is None:
             table.leave_out(f"{protocol}/{name}", "an age that is no number")
-        else:
+        elif not table.repeats(f"{protocol}/{name}"):
             table.add(Row(f"{protocol}/{name}", age))
     return table
 
 
 def _lines(file: Path) -> list[str]:
     try:
-        return file.read_text("utf-8-sig", errors="surrogateescape").split()
+        with open_text(file) as stream:
+            return [line.strip() for line in stream.read().splitlines() if line.strip()]
     except OSError as error:
         raise ArgumentError(f"{file}: cannot be read: {error.strerror or error}") from None
