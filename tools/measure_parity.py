@@ -1,6 +1,7 @@
 """Measure parity's judge, and print the tables of docs/parity.md as Markdown.
 
     python tools/measure_parity.py runtimes                # correct runtimes, 100 inputs: what is accused
+    python tools/measure_parity.py sums                    # the same for the tests of sums alone, layer by layer
     python tools/measure_parity.py faults [MODEL] [PHOTO]  # what parity --self-test makes, layer by layer
     python tools/measure_parity.py winograd                # libraries' points, products of fewer and fewer bits
     python tools/measure_parity.py networks                # the onnx package's light models, and the bundled ones
@@ -31,13 +32,15 @@ from PIL import Image
 import numpyvgg
 from numpyvgg import read_onnx
 from numpyvgg.errors import NumpyVggError
-from numpyvgg.files.onnx import Node
+from numpyvgg.files.onnx import Node, OnnxModel
 from numpyvgg.kernels.winograd import POINTS as OUR_POINTS
 from numpyvgg.kernels.winograd import transforms
 from numpyvgg.parity import compare
-from numpyvgg.parity.compare import Runtime, own_runtime
+from numpyvgg.parity.compare import Runtime, _judge_each, own_runtime
 from numpyvgg.parity.excuses import _by_strassen, _fft_error, _strassen_error
-from numpyvgg.parity.precision import round_to
+from numpyvgg.parity.graph import ParityGraph
+from numpyvgg.parity.judge import EXPLAINED
+from numpyvgg.parity.precision import find_precision, round_to
 from numpyvgg.parity.products import Product
 from numpyvgg.parity.runtimes import open_runtime
 from numpyvgg.parity.selftest import Tested, self_test_records
@@ -163,12 +166,7 @@ def runtimes(records: Records, folder: Path, count: int) -> str:
     model, images = read_onnx(path), dict(inputs(count))
     rows = []
     for name in RUNTIMES:
-        opened: list[Runtime] = []
-
-        def run(x: np.ndarray, name: str = name, opened: list[Runtime] = opened) -> Any:
-            if not opened:
-                opened.append(own_runtime(model) if name == "numpyvgg" else open_runtime(name, model, x))
-            return opened[0](x)
+        run = own_runtime(model) if name == "numpyvgg" else _opened_once(name, model)
 
         def output(x: np.ndarray, run: Runtime = run) -> Any:
             tensors: Any = run(x)
@@ -180,8 +178,8 @@ def runtimes(records: Records, folder: Path, count: int) -> str:
         )
         if found:
             rows.append(_runtime_row(name, found, alone))
-    header = ["runtime", "inputs", "explained", "largest probable", "usual", "of a channel", "layers", "beyond"]
-    return markdown([*header, "outputs alone", "spreads"], rows)
+    header = ["runtime", "inputs", "explained", "largest probable", "usual", "of a channel", "outputs alone", "spreads"]
+    return markdown(header, rows)
 
 
 def _comparing(model: Any, x: np.ndarray, run: Runtime) -> Callable[[], Record]:
@@ -196,8 +194,6 @@ def _comparing(model: Any, x: np.ndarray, run: Runtime) -> Callable[[], Record]:
             "probable": max(layer.probable for layer in parity.layers),
             "usual": max((each.usual for each in sums), default=0.0),
             "of_channel": max((each.of_channel for each in sums), default=0.0),
-            "sums": len(sums),
-            "beyond": sum(max(each.usual, each.of_channel) > 1 for each in sums),
             "drift": parity.layers[-1].judgement.drift,
             "relative": parity.layers[-1].theirs.relative,
         }
@@ -208,12 +204,57 @@ def _comparing(model: Any, x: np.ndarray, run: Runtime) -> Callable[[], Record]:
 def _runtime_row(name: str, found: list[Record], alone: list[Record]) -> list[object]:
     explained, of_outputs = (sum(each["verdict"] == "explained" for each in some) for some in (found, alone))
     largest = [f"{max(each[key] for each in found):.2g}" for key in ("probable", "usual", "of_channel")]
-    layers, beyond = (sum(each.get(key, 0) for each in found) for key in ("sums", "beyond"))
-    row = [name, len(found), explained, *largest, layers, beyond]
     if not alone:
-        return [*row, "-", "-"]
+        return [name, len(found), explained, *largest, "-", "-"]
     spread = max(each["drift"] for each in alone)
-    return [*row, f"{of_outputs} of {len(alone)}", f"{spread:.2g}"]
+    return [name, len(found), explained, *largest, f"{of_outputs} of {len(alone)}", f"{spread:.2g}"]
+
+
+# ---------------------------------------------------------------------- the tests of sums
+
+
+def sums(records: Records, folder: Path, count: int) -> str:
+    """How many layers of correct runtimes the tests of sums would accuse, and how many an excuse was needed for."""
+    path = folder / "mini.onnx"
+    if not path.exists():
+        mini_network(path)
+    model, images, rows = read_onnx(path), dict(inputs(count)), []
+    for name in RUNTIMES[1:]:
+        run = _opened_once(name, model)
+        found = records.measure((f"{name}, {key}", _looking_at_sums(model, x, run)) for key, x in images.items())
+        if found:
+            layers, beyond, accused = (sum(each[key] for each in found) for key in ("layers", "beyond", "accused"))
+            largest = [f"{max(each[key] for each in found):.2g}" for key in ("usual", "of_channel")]
+            rows.append([name, len(found), layers, beyond, accused, *largest])
+    return markdown(["runtime", "inputs", "layers", "beyond", "accused", "usual", "of a channel"], rows)
+
+
+def _opened_once(name: str, model: OnnxModel) -> Runtime:
+    opened: list[Runtime] = []
+
+    def run(x: Any) -> Any:
+        if not opened:
+            opened.append(open_runtime(name, model, x))
+        return opened[0](x)
+
+    return run
+
+
+def _looking_at_sums(model: OnnxModel, x: np.ndarray, run: Runtime) -> Callable[[], Record]:
+    def task() -> Record:
+        graph = ParityGraph(model)
+        judged = _judge_each(graph, graph.feed(x), graph.named(run(x)), find_precision("float32"))
+        found = [judgement for _, judgement in judged if judgement.sums]
+        both = [(each.sums.usual, each.sums.of_channel) for each in found if each.sums]
+        return {
+            "layers": len(found),
+            "beyond": sum(max(pair) > 1 for pair in both),
+            "accused": sum(each.failed for each in found),
+            "usual": max((usual for usual, _ in both), default=0.0),
+            "of_channel": max((of_channel for _, of_channel in both), default=0.0),
+        }
+
+    return task
 
 
 # ---------------------------------------------------------------------- faults
@@ -330,7 +371,7 @@ def _convolution(weight: np.ndarray, shape: tuple[int, ...]) -> bytes:
 
 
 def networks(records: Records) -> str:
-    """Light models and bundled networks, all tensors, on noise."""
+    """How many tensors of the light models and the bundled networks are explained, on noise."""
     light = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
     bundled = Path(numpyvgg.__file__).parent / "models"
     if not bundled.exists():  # a checkout
@@ -339,28 +380,36 @@ def networks(records: Records) -> str:
     names = ("onnxruntime", "openvino-f32", "tract")
     rows = []
     for path in paths:
-        found = records.measure((f"{path.stem}, {name}", _judging(path, name)) for name in names)
-        rows.append([path.stem.removeprefix("light_"), *(_said(record) for record in found)])
+        found = [records.measure([(f"{path.stem}, {name}", _judging(path, name))]) for name in names]
+        rows.append([path.stem.removeprefix("light_"), *(_said(each[0]) if each else "-" for each in found)])
     return markdown(["network", *names], rows)
 
 
 def _judging(path: Path, name: str) -> Callable[[], Record]:
     def task() -> Record:
         model = read_onnx(path)
-        shape = [size if isinstance(size, int) else 1 for size in model.inputs[0].shape or ()]
+        sizes = enumerate(model.inputs[0].shape or ())
+        shape = [size if isinstance(size, int) else 48 if axis > 1 else 1 for axis, size in sizes]
         x = np.random.default_rng(0).uniform(0, 1, shape).astype(np.float32)
+        graph = ParityGraph(model)
         try:
-            return _comparing(model, x, open_runtime(name, model, x))()
+            theirs = graph.named(open_runtime(name, model, x)(x))
         except NumpyVggError as error:
-            return {"verdict": "refused", "error": str(error)}
+            return {"refused": str(error)}
+        judged = _judge_each(graph, graph.feed(x), theirs, find_precision("float32"))
+        verdicts = {tensor: judgement.verdict for tensor, judgement in judged if judgement.verdict != "not exposed"}
+        return {"verdicts": verdicts}
 
     return task
 
 
 def _said(record: Record) -> str:
-    if record["verdict"] in ("explained", "refused"):
-        return str(record["verdict"])
-    return f"{record['verdict']}: {len(record['not explained'])} layers"
+    if "refused" in record:
+        return "refused"
+    verdicts = list(record["verdicts"].values())
+    explained = f"{sum(verdict in EXPLAINED for verdict in verdicts)} of {len(verdicts)}"
+    others = [f"{verdicts.count(kind)} {kind}" for kind in ("like terms", "fused", "Winograd") if kind in verdicts]
+    return f"{explained} ({', '.join(others)})" if others else explained
 
 
 # ---------------------------------------------------------------------- exponentials
@@ -448,18 +497,20 @@ def replace_table(page: Path, name: str, table: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("table", choices=("runtimes", "faults", "winograd", "networks", "exponentials", "kernels"))
+    tables = ("runtimes", "sums", "faults", "winograd", "networks", "exponentials", "kernels")
+    parser.add_argument("table", choices=tables)
     parser.add_argument("model", type=Path, nargs="?", help="faults: of this network instead of a small one")
     parser.add_argument("photograph", type=Path, nargs="?", help="faults: on this photograph")
     parser.add_argument("--folder", type=Path, default=Path("parity-tables"))
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop measuring then; print what is there")
-    parser.add_argument("--count", type=int, default=100, help="runtimes: inputs (%(default)s)")
+    parser.add_argument("--count", type=int, default=100, help="runtimes, sums: inputs (%(default)s)")
     parser.add_argument("--page", type=Path, help="replace the table there instead of printing it")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
     records = Records(args.folder / f"{args.table}.jsonl", args.seconds)
-    tables: dict[str, Callable[[], str]] = {
+    made: dict[str, Callable[[], str]] = {
         "runtimes": lambda: runtimes(records, args.folder, args.count),
+        "sums": lambda: sums(records, args.folder, args.count),
         "faults": lambda: faults(records, args.folder, args.model, args.photograph),
         "winograd": lambda: winograd(records, args.folder),
         "networks": lambda: networks(records),
@@ -467,9 +518,9 @@ def main() -> None:
         "kernels": kernels,
     }
     if args.page:
-        replace_table(args.page, args.table, tables[args.table]())
+        replace_table(args.page, f"{args.table}, full size" if args.model else args.table, made[args.table]())
     else:
-        print(tables[args.table]())
+        print(made[args.table]())
 
 
 if __name__ == "__main__":
