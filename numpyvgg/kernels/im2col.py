@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -79,6 +80,7 @@ def prepare(
     return Im2colConv(matrix, bias, (kernel_h, kernel_w), strides, pads, dilations)
 
 
+@lru_cache(1 << 10)  # a network asks for the same few at each image
 def strips_of_rows(out_h: int, out_w: int, taps: int, filters: int, itemsize: int) -> list[slice]:
     """Cut the output's rows into strips; in pairs, since pooling takes them so.
 

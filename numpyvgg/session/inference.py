@@ -108,9 +108,7 @@ class InferenceSession(NotPickled):
                     self._fail(f"input {value.name!r} has a type that NumPy does not have", UnsupportedModelError)
             self._planner = Planner(self._model, partial(operations, options.conv, options.threads), max_bytes)
         keep_freed_memory()
-        # One thread means one: the kernels keep NumPy's BLAS to that, operators that call it do not.
-        one = (options.threads or available_cores()) == 1
-        self._blas_threads: AbstractContextManager[None] = one_blas_thread if one else nullcontext()
+        self._one_thread = (options.threads or available_cores()) == 1
         self._profile = Profile() if options.enable_profiling else None
         self._steps: dict[tuple[frozenset[str], frozenset[str]], list[Step]] = {}
         self._lock = threading.Lock()
@@ -212,7 +210,7 @@ class InferenceSession(NotPickled):
             steps = self._steps_for(wanted, frozenset(values).difference(value.name for value in self._model.inputs))
             given = set(values)
             # Infinities and NaN are values, as they are in ONNX Runtime.
-            with np.errstate(all="ignore"), self._blas_threads:
+            with np.errstate(all="ignore"), self._blas_threads(steps):
                 for step in steps:
                     self._run_step(step, values)
             if self._profile:
@@ -339,6 +337,14 @@ class InferenceSession(NotPickled):
             if key not in self._steps:
                 self._steps[key] = self._planner.steps(*key)
             return self._steps[key]
+
+    def _blas_threads(self, steps: list[Step]) -> AbstractContextManager[None]:
+        """How many threads NumPy's BLAS has during a run: one, unless an operator that calls it may have more.
+
+        The kernels keep it to one each time they work, and once for the whole run is quicker.
+        """
+        one = self._one_thread or self._planner.only_kernels_multiply(steps)
+        return one_blas_thread if one else nullcontext()
 
     def _run_step(self, step: Step, values: dict[str, np.ndarray]) -> None:
         """Run one step and free the tensors that no later step reads."""

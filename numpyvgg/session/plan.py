@@ -52,6 +52,10 @@ _STAY_OUT = {
 }
 
 
+#: Operators whose own functions multiply matrices, on as many threads as BLAS has.
+_PRODUCTS = {"Attention", "Conv", "ConvTranspose", "Det", "Einsum", "Gemm", "MatMul", "RoiAlign"}
+
+
 @dataclass
 class Step:
     """One call: `run(*inputs) -> outputs`.
@@ -163,6 +167,11 @@ class Planner:
         """The names of those nodes among the steps' that convolve by the definition; without one, their outputs'."""
         alone = [step.nodes for step in steps if isinstance(step.run, operators.Operator) or not self._kernels]
         return [node.name or node.outputs[0] for nodes in alone for node in nodes if node.op_type == "Conv"]
+
+    def only_kernels_multiply(self, steps: Sequence[Step]) -> bool:
+        """Whether no step multiplies matrices but by the kernels, which keep BLAS to one thread."""
+        others = (step.nodes[0].op_type for step in steps if isinstance(step.run, operators.Operator))
+        return self._kernels and _PRODUCTS.isdisjoint(others)
 
     def _alone(self, chain: Chain) -> Step:
         """A step of the chain's first node."""
