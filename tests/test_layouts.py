@@ -256,6 +256,18 @@ ALIKE = {
 }  # fmt: skip
 
 
+def test_softmax_over_the_channels_of_the_one_pixel_is_that_of_the_classes(compare):
+    def softmax_first(n, g):
+        prob, flatten, result = n["prob"], n["prob_Flatten"], n["prob"].output[0]
+        prob.input[0], prob.output[0] = flatten.input[0], "channels"
+        flatten.input[0], flatten.output[0] = "channels", result
+        prob.attribute[0].CopyFrom(onnx.helper.make_attribute("axis", 1))
+        g.node.remove(flatten)
+        g.node.append(flatten)
+
+    assert compare("softmax over channels", edited(HEAD, softmax_first)).classes == 101
+
+
 @pytest.mark.parametrize("name", ALIKE)
 def test_what_only_looks_like_vgg_is_refused(name):
     layout, change, reason = ALIKE[name]
