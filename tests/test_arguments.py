@@ -1,19 +1,26 @@
 """Whatever an argument of the Python interface is, it is answered, or refused by its name with what would do."""
 
 import copy
+import os
 import pickle
 import re
 import threading
 
 import numpy as np
 import pytest
+from conftest import PORTRAIT
+from onnx import TensorProto
+from onnx.helper import make_graph, make_model, make_node, make_tensor, make_tensor_value_info
 from PIL import Image
 
 import numpyvgg
+from numpyvgg.cli import main
 from numpyvgg.errors import ArgumentError, ImageError, NumpyVggError
 from numpyvgg.files.caffe import read_caffe, read_mean
 from numpyvgg.files.onnx import Node, ValueInfo
 from numpyvgg.files.write import onnx_file
+from numpyvgg.parity import compare
+from numpyvgg.parity.golden import read_golden
 from numpyvgg.photo.answers import answer, expected_age
 from numpyvgg.photo.estimator import _by_channel, _pair
 from numpyvgg.photo.images import load_image, to_tensor
@@ -206,3 +213,63 @@ def test_many_takes_a_list_and_an_event():
 def test_what_cannot_be_sent_says_what_can(make, act):
     with pytest.raises(ArgumentError, match=r"cannot be pickled or copied: .* send the path"):
         act(make())
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        (lambda model: compare(model, X, 3), "runtime=3: give a function"),
+        (lambda model: compare(model, [[1], [1, 2]], lambda x: x), "parity takes a batch of floats: .*inhomogeneous"),
+        (lambda model: compare(model, X, lambda x: {"y": [[1], [1, 2]]}), "the runtime returned 'y': .*inhomogeneous"),
+        (lambda model: compare(model, X, lambda x: {3: X}), r"what the runtime returned \(3"),
+        (lambda model: read_golden(model, None), "a path is needed, not NoneType"),
+    ],
+)
+def test_parity_names_what_it_cannot_take(call, reason):
+    with pytest.raises(ArgumentError, match=reason):
+        call(numpyvgg.read_onnx(RELU))
+
+
+def convolution(filters, **attributes):
+    weight = make_tensor("w", TensorProto.FLOAT, [filters, 3, 3, 3], np.zeros(27 * filters))
+    graph = make_graph(
+        [make_node("Conv", ["x", "w"], ["y"], **attributes)],
+        "g",
+        [make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 6, 6])],
+        [make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [weight],
+    )
+    return InferenceSession(make_model(graph))
+
+
+def test_a_convolution_whose_strides_overflow_is_refused():
+    with pytest.raises(NumpyVggError, match="go beyond 2147483647"):
+        convolution(2, strides=[2**62, 2**62])
+
+
+def test_a_convolution_without_filters_makes_nothing():
+    (y,) = convolution(0).run(None, {"x": np.ones((1, 3, 6, 6), np.float32)})
+    assert y.shape == (1, 0, 4, 4)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["align", "face.jpg", "-o", ""],
+        ["predict", "face.jpg", "-o", ""],
+        ["score", "csv", "", "-o", "results"],
+        ["parity", "net.onnx", "face.jpg", "--write", ""],
+        ["bench", "net.onnx", "--json", ""],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_an_empty_name_is_no_name(arguments, capsys):
+    assert main(arguments) == 2
+    assert "the name is empty" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+def test_answers_do_not_go_to_a_pipe(tmp_path, capsys):
+    os.mkfifo(tmp_path / "answers.csv")
+    assert main(["predict", "--model", "age-small", str(PORTRAIT), "-o", str(tmp_path / "answers.csv")]) == 2
+    assert "answers.csv: cannot be written: that is a pipe or a device" in capsys.readouterr().err

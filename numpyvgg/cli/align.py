@@ -13,12 +13,12 @@ from ..photo.images import load_image
 from ..photo.pillow import required
 from ..text import progress_bar, write_line
 from . import finding
-from .output import check_folder, exit_code, names_for, written
+from .output import check_folder, exit_code, named_path, names_for, written
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="photographs, folders or globs")
-    parser.add_argument("-o", "--output", metavar="DIR", type=Path, required=True, help="folder for the crops")
+    parser.add_argument("-o", "--output", metavar="DIR", type=named_path, required=True, help="folder for the crops")
     finding.add_arguments(parser)
 
 

@@ -7,13 +7,14 @@ import sys
 from importlib.util import find_spec
 
 from ..bench.measure import installed, measure, table_rows
-from ..errors import ArgumentError, MissingExtraError
+from ..errors import MissingExtraError, whole_number
 from ..files.onnx import read_onnx
+from ..kernels import MOST_THREADS
 from ..kernels.threads import available_cores
 from ..text import table
 from ..vgg.recognise import recognise
 from ..zoo import find
-from .output import check_file, json_text, written
+from .output import check_file, json_text, named, written
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,14 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--systems", metavar="NAME", nargs="+", help="beginnings of names; all that are installed")
     parser.add_argument("--threads", type=int, default=available_cores(), help="for every system; default: all cores")
     parser.add_argument("--rounds", type=int, default=7, help="how often each system has its turn (7)")
-    parser.add_argument("--json", metavar="FILE", help="also write every measured time here")
+    parser.add_argument("--json", metavar="FILE", type=named, help="also write every measured time here")
 
 
 def run(args: argparse.Namespace) -> int:
     args.path = str(find(args.path))
     recognise(read_onnx(args.path))  # what is no VGG network is turned away here, not by each system
-    if args.threads < 1 or args.rounds < 1:
-        raise ArgumentError("--threads and --rounds are at least 1")
+    whole_number("--threads", args.threads, 1, MOST_THREADS)
+    whole_number("--rounds", args.rounds, 1)
     systems = installed(args.systems)
     if any(system.package != "numpyvgg" for system in systems) and not find_spec("onnx"):
         raise MissingExtraError("the others run on copies that onnx makes: pip install onnx, or --systems numpyvgg")

@@ -7,6 +7,7 @@ Every option that names a file or a folder to write (``-o``, ``--draw``, ``--wri
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import math
@@ -20,6 +21,18 @@ from ..errors import ArgumentError
 from ..files.cache import written_whole
 
 # ---------------------------------------------------------------------- files
+
+
+def named(text: str) -> str:
+    """What an option names, for argparse; an empty name, as of a variable that is not set, is none."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty")
+    return text
+
+
+def named_path(text: str) -> Path:
+    """As `named`, as a path: an empty one would be the folder that one is in."""
+    return Path(named(text))
 
 
 def check_file(

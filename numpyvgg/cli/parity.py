@@ -24,7 +24,7 @@ from ..parity.runtimes import RUNTIMES, open_runtime
 from ..parity.selftest import self_test, self_test_records, self_test_table
 from ..photo.images import SIZE, load_image, to_tensor
 from ..zoo import open_model
-from .output import check_file, check_folder, json_text, written
+from .output import check_file, check_folder, json_text, named, written
 
 #: Comparisons with the names of their runtimes
 Named = list[tuple[str, Parity]]
@@ -41,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(RUNTIMES)}, a function of yours, or golden tensors (a folder, .npz, .safetensors); twice for "
         "two runtimes; exit code 1 if not explained, 3 if one cannot tell",
     )
-    what.add_argument("--write", metavar="DIR", help="write every layer's input and output as golden tensors")
+    what.add_argument(
+        "--write", metavar="DIR", type=named, help="write every layer's input and output as golden tensors"
+    )
     what.add_argument(
         "--self-test",
         action="store_true",
@@ -52,12 +54,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     also = parser.add_argument_group("with --against")
-    also.add_argument("--junit", metavar="FILE", help="write JUnit's XML, too: a test case for each layer")
-    also.add_argument("--page", metavar="FILE", help="write an HTML page, too: where errors are, and how large")
-    also.add_argument("--baseline", metavar="JSON", help="what --json printed before: say how drifts have grown")
+    also.add_argument("--junit", metavar="FILE", type=named, help="write JUnit's XML, too: a test case for each layer")
+    also.add_argument(
+        "--page", metavar="FILE", type=named, help="write an HTML page, too: where errors are, and how large"
+    )
+    also.add_argument(
+        "--baseline", metavar="JSON", type=named, help="what --json printed before: say how drifts have grown"
+    )
     also.add_argument(
         "--bisect",
         metavar="DIR",
+        type=named,
         help="of a runtime that is not explained, write the smallest graph and input that still fail",
     )
 

@@ -18,7 +18,7 @@ from ..text import human_bytes, write_line
 from ..version import __version__
 from ..zoo import PUBLISHED
 from . import drawing, finding, preparing
-from .output import exit_code
+from .output import exit_code, named_path
 from .progress import Progress, Stop
 from .results import FORMATS, Results, check_output
 from .rows import Csv, JsonLines, Text, Writer
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--faces", action="store_true", help="photographs not cropped: find the faces, answer for each")
     finding.add_arguments(parser, "with --faces: ")
     parser.add_argument(
-        "--draw", metavar="FILE|DIR", type=Path, help="with --faces: draw them and the answers on the photographs"
+        "--draw", metavar="FILE|DIR", type=named_path, help="with --faces: draw them and the answers on the photographs"
     )
     parser.add_argument(
         "--model",
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--json", action="store_true", help="print JSON lines: one object a photograph")
     form.add_argument("--csv", action="store_true", help="print CSV: one row for each photograph and network")
     form.add_argument(
-        "-o", "--output", metavar="FILE", type=Path, help=f"write the answers to a file: {', '.join(FORMATS)}"
+        "-o", "--output", metavar="FILE", type=named_path, help=f"write the answers to a file: {', '.join(FORMATS)}"
     )
     parser.add_argument("--resume", action="store_true", help="with -o: go on where an earlier run ended")
 

@@ -247,6 +247,8 @@ def check_output(path: Path, resume: bool, inputs: Sequence[str]) -> None:
         It is Parquet, and pyarrow is not installed.
     """
     check_file("-o", path, FORMATS, inputs)
+    if path.exists() and not path.is_file():
+        raise ArgumentError(f"-o {path}: cannot be written: that is a pipe or a device, and answers go to a file")
     if path.suffix.lower() == ".parquet":
         _pyarrow()
     state = state_of(path)

@@ -17,15 +17,17 @@ from ..score.shards import Run, Shard, manifest_of
 from ..score.table import Table
 from ..text import table as columns
 from . import preparing
-from .output import check_folder, json_text
+from .output import check_folder, json_text, named_path
 from .progress import Progress, Stop
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("format", metavar="FORMAT", choices=FORMATS, help=f"the benchmark's: {', '.join(FORMATS)}")
-    parser.add_argument("path", metavar="PATH", type=Path, help="the folder of its archive, or its file of labels")
     parser.add_argument(
-        "-o", "--output", metavar="DIR", type=Path, required=True, help="the folder for predictions and scores"
+        "path", metavar="PATH", type=named_path, help="the folder of its archive, or its file of labels"
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="DIR", type=named_path, required=True, help="the folder for predictions and scores"
     )
     parser.add_argument(
         "--model", metavar="NAME|PATH", action="append", help="a network, more than once for several; as for predict"

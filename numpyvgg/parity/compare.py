@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, reported_as_argument
 from ..files.onnx import OnnxModel, SerializableModel, read_onnx
 from ..session.inference import InferenceSession
 from ..text import progress_bar
@@ -63,7 +63,10 @@ def compare(
     """
     model, kind = model if isinstance(model, OnnxModel) else read_onnx(model), find_precision(precision)
     graph = ParityGraph(model)
-    images = _images(graph, x)
+    if not callable(runtime):
+        raise ArgumentError(f"runtime={runtime!r}: give a function that takes images and returns tensors")
+    with reported_as_argument("parity takes a batch of floats"):
+        images = _images(graph, x)
     ours = ours or own_runtime(model)
     rows = {
         name: LayerParity(graph.name(node), node.op_type, name)

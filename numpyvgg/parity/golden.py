@@ -27,7 +27,7 @@ from ..errors import ArgumentError, MissingExtraError, ModelFormatError, NumpyVg
 from ..files.cache import written_whole
 from ..files.external import ExternalFiles
 from ..files.onnx import OnnxModel, read_onnx
-from ..files.source import Source, open_plain
+from ..files.source import Source, open_plain, path_name
 from ..files.tensor import read_tensor
 from ..files.wire import Message
 from ..files.write import tensor_proto
@@ -132,7 +132,7 @@ def read_golden(model: OnnxModel, folder: str | os.PathLike[str]) -> list[dict[s
     ModelFormatError
         A file is damaged.
     """
-    folder = Path(folder)
+    folder = Path(path_name(folder))
     files = [folder] if folder.suffix in _READERS else sorted(p for p in folder.rglob("*") if p.suffix in _READERS)
     graph = ParityGraph(model)
     sets: dict[str, dict[str, np.ndarray]] = {}

@@ -86,8 +86,8 @@ class ParityGraph:
         found = {self._tensor(key): as_float64(value, key) for key, value in values.items() if self._tensor(key)}
         if not found:
             raise ArgumentError(
-                f"of what the runtime returned ({', '.join(list(values)[:3]) or 'nothing'}, ...) nothing has the name "
-                f"of a tensor of {self.model.path} ({', '.join(sorted(self._tensors)[:3])}, ...)"
+                f"of what the runtime returned ({', '.join(map(str, list(values)[:3])) or 'nothing'}, ...) nothing has "
+                f"the name of a tensor of {self.model.path} ({', '.join(sorted(self._tensors)[:3])}, ...)"
             )
         # OpenVINO knows a tensor by the name that it has behind nodes that do nothing.
         for node in reversed(self.nodes):

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, reported_as_argument
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,8 @@ def as_float64(values: Any, name: str) -> np.ndarray:
     """
     if hasattr(values, "detach"):  # a PyTorch tensor may require gradients, be on a GPU, or be bfloat16
         values = values.detach().cpu().double() if values.is_floating_point() else values.cpu()
-    array = np.asarray(values)
+    with reported_as_argument(f"the runtime returned {name!r}"):
+        array = np.asarray(values)
     if array.dtype.kind not in "fV" or (array.dtype.kind == "V" and array.dtype.names):
         raise ArgumentError(f"the runtime returned {name!r} as {array.dtype}, not as floats")
     try:

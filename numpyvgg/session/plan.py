@@ -239,7 +239,7 @@ class Planner:
         """How a convolution is run; an addend's name is appended to the step's `inputs`."""
         node = chain.nodes[0]
         bias = chain.constant(node.inputs[2]) if len(node.inputs) > 2 else None
-        if weight.ndim not in (3, 4, 5) or (bias is None and any(node.inputs[2:])):
+        if weight.ndim not in (3, 4, 5) or not weight.size or (bias is None and any(node.inputs[2:])):
             return None
         weight, bias = chain.fold(weight, bias)
         prepared = self._prepared.setdefault((id(node), len(chain.nodes)), {})

@@ -9,6 +9,9 @@ from ..convolution import transposed_sizes
 from .sizes import Needing, Shape, agree, refuse, show, vector
 from .windows import window
 
+#: Strides beyond this overflow NumPy's, which count bytes, and step over any image
+_LARGEST_STRIDE = 2**31 - 1
+
 
 def Conv(
     X: Shape,
@@ -26,6 +29,8 @@ def Conv(
         refuse(f"weight {show(W)} does not fit input {show(X)}")
     if 0 in W[2:]:
         refuse(f"weight {show(W)} has kernels without a pixel")
+    if max(strides or (1,)) > _LARGEST_STRIDE:
+        refuse(f"strides {list(strides or ())} go beyond {_LARGEST_STRIDE}")
     for wanted, size in zip(kernel_shape or (), W[2:], strict=False):
         agree(wanted, size, f"kernel_shape {kernel_shape} and weight {show(W)}")
     filters, channels = W[:2]
