@@ -221,6 +221,26 @@ def test_strips_take_each_row_once_and_pairs_of_rows_together(out_h, out_w, taps
     assert all(rows.start < rows.stop and rows.start % 2 == 0 for rows in strips)
 
 
+@pytest.mark.parametrize(
+    ("kernel", "strides", "pads"), [(1, (1, 1), 0), (1, (2, 2), 0), (3, (1, 1), 0), (3, (2, 1), 1)]
+)
+@pytest.mark.parametrize("group", [1, 24])
+def test_an_image_without_a_border_gives_the_bits_of_one_within(kernel, strides, pads, group):
+    rng = np.random.default_rng(6)
+    x, first, second = (
+        rng.standard_normal(shape).astype(np.float32)
+        for shape in [(2, 8, 11, 13), (24, 8, 1, 1), (48 if group == 1 else 24, 24 // group, kernel, kernel)]
+    )
+    ops = Kernels(threads=2)
+    conv = ops.prepare_conv(second, None, strides=strides, pads=(pads,) * 4, group=group)
+    within, without = (ops.conv2d(x, ops.prepare_conv(first, None), border=border) for border in (True, False))
+    assert [image.transpose(0, 2, 3, 1).flags.c_contiguous for image in (within, without)] == [False, True]
+    y = ops.conv2d(without, conv, border=False)
+    np.testing.assert_array_equal(y, ops.conv2d(within, conv))
+    expected = conv2d(conv2d(x, first), second, strides=strides, pads=(pads,) * 4, group=group)
+    assert abs(y - expected).max() <= 1e-5 * abs(expected).max()
+
+
 @pytest.mark.parametrize("conv", ["im2col", "winograd"])
 @pytest.mark.parametrize("size", [(1, 64, 900), (2, 64, 500), (1, 64, 9000), (900, 64, 1)])
 def test_images_may_be_long_and_thin(conv, size):
