@@ -170,9 +170,9 @@ class _Sample:
         return cls(product, columns, exact, product.matrix(error)[:, places], squares, sigma)
 
     @cached_property
-    def kinds(self) -> np.ndarray:
-        """A number for each filter, the same for equal ones: they err alike.  [M]"""
-        return np.unique(self.product.weight.sum(axis=1), return_inverse=True)[1].reshape(-1)
+    def different(self) -> np.ndarray:
+        """One filter of each kind: equal ones err alike."""
+        return np.unique(self.product.weight.sum(axis=1), return_index=True)[1]
 
     @property
     def seen(self) -> np.ndarray:
@@ -297,9 +297,9 @@ def _of_like(errors: np.ndarray, like: tuple[np.ndarray, np.ndarray, np.ndarray]
 def _by_channel(sample: _Sample, excess: float, rng: np.random.Generator) -> tuple[np.ndarray, float]:
     """Each channel's mean error, in sigmas, and how large chance makes it in one of M channels."""
     (channels, places), means = sample.sigma.shape, sample.means(sample.errors)
-    different = int(sample.kinds.max()) + 1
+    different = min(len(sample.different), _FILTERS)
     passes = -(-_PLACES // different)
-    freedom = max(min(passes * different, _FILTERS) // 2 * 2, 2)
+    freedom = max(passes * different // 2 * 2, 2)
     allowed = excess * _repetition(sample, passes, rng) * student(freedom, FAILURE / channels)
     for channel in np.argsort(-np.abs(means)):
         if abs(means[channel]) <= allowed:
@@ -319,7 +319,7 @@ def _repetition(sample: _Sample, passes: int, rng: np.random.Generator) -> float
         return 1.0
     columns, of_means, power = sample.columns.astype(np.float32), 0.0, 0.0
     for _ in range(passes):
-        some = rng.permutation(len(sample.sigma))[:_FILTERS]
+        some = rng.permutation(sample.different)[:_FILTERS]
         errors = sample.product.in_random_order(columns, rng, some) - sample.exact[some]
         of_means += float(np.square(sample.means(errors, some)).mean())
         power += float(sample.means(np.square(errors) / np.maximum(sample.sigma[some], _TINY), some).mean())
