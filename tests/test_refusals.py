@@ -242,6 +242,7 @@ def test_the_same_graphs_without_the_fault_are_answered_alike(case, shapes):
 
 #: File -> the reason that it is refused for; None: it is answered, and ONNX Runtime gives the same answer.
 FILES = {
+    "attention_scale_negative": "'scale' is -1.0, and has to be greater than 0",
     "add_doubling_60": "would take",
     "attr_named_self": "self|multiple values for argument 'X'",
     "bn_epsilon_text": "'epsilon' is a string, not a float",

@@ -44,7 +44,7 @@ def Attention_23(
         offset = nonpad_kv_seqlen.reshape(-1, 1, 1, 1) - Q.shape[2]
     reach = left_window_size, 0 if is_causal else right_window_size
     bias = _bias(attn_mask, (Q.shape[2], K.shape[2]), offset, nonpad_kv_seqlen, reach, Q.dtype)
-    root = Q.dtype.type(math.sqrt(1 / math.sqrt(Q.shape[3]) if scale is None else scale))
+    root = Q.dtype.type(math.sqrt(1 / math.sqrt(max(Q.shape[3], 1)) if scale is None else scale))
     shared = Q.shape[1] // K.shape[1]  # queries' heads for each of the keys'
     keys, values = (np.repeat(x, shared, axis=1) if shared > 1 else x for x in (K, V))
     scores = [(Q * root) @ (keys * root).swapaxes(2, 3)]  # [N, heads, queries, keys]

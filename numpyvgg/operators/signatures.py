@@ -207,6 +207,8 @@ class Allowed(NamedTuple):
     def _range(self) -> str:
         if self.most < math.inf:
             return f"{self.least:.0f} or {self.most:.0f}" if self.most - self.least == 1 else f"at most {self.most:.0f}"
+        if 0 < self.least < 1:
+            return "greater than 0"
         return f"at least {self.least:.0f}"
 
 
@@ -276,6 +278,7 @@ RANGES: dict[str, Allowed] = {
     "transA": _FLAG,
     "transB": _FLAG,
     "upper": _FLAG,
+    "Attention.scale": Allowed(math.nextafter(0, 1)),  # the operator takes its root
     "DepthToSpace.mode": Allowed(words=("DCR", "CRD")),
     "EyeLike.k": Allowed(),
     "Gelu.approximate": Allowed(words=("none", "tanh")),
