@@ -180,7 +180,7 @@ def test_sums_in_parts_round_less_than_sums_term_by_term(monkeypatch):
     assert errors[1] < errors[0]
 
 
-@pytest.mark.parametrize(("channels", "parts"), [(16, 1), (128, 1), (192, 2), (256, 2), (257, 1), (300, 3), (512, 4)])
+@pytest.mark.parametrize(("channels", "parts"), [(16, 1), (256, 1), (384, 2), (512, 2), (521, 1), (600, 3), (1024, 4)])
 def test_sums_are_cut_into_parts_of_one_length(channels, parts):
     assert winograd.parts_of_sum(channels) == parts
 

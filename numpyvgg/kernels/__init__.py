@@ -20,7 +20,7 @@ from .depthwise import DepthwiseConv
 from .finishing import Finish, finish_in_place, relu
 from .fully_connected import Linear
 from .im2col import Im2colConv
-from .memory import Budget
+from .memory import Budget, keep_freed_memory
 from .threads import Scratch, Workers, available_cores, blas_is_tuned
 from .winograd import WinogradConv
 
@@ -96,6 +96,7 @@ class Kernels:
         self._conv = conv
         self._workers = Workers(threads or available_cores())
         self._scratch = Scratch()
+        keep_freed_memory()
 
     def __str__(self) -> str:
         threads = self._workers.threads

@@ -18,7 +18,6 @@ from ..files.caffe import read_model
 from ..files.onnx import ModelMetadata, OnnxModel, SerializableModel, ValueInfo
 from ..files.tensor import to_bfloat16
 from ..kernels import operations
-from ..kernels.memory import keep_freed_memory
 from ..kernels.threads import available_cores, one_blas_thread
 from ..operators import Operator
 from .exceptions import InvalidArgument, as_onnxruntime
@@ -107,7 +106,6 @@ class InferenceSession(NotPickled):
                 if value.dtype is None:
                     self._fail(f"input {value.name!r} has a type that NumPy does not have", UnsupportedModelError)
             self._planner = Planner(self._model, partial(operations, options.conv, options.threads), max_bytes)
-        keep_freed_memory()
         self._one_thread = (options.threads or available_cores()) == 1
         self._profile = Profile() if options.enable_profiling else None
         self._steps: dict[tuple[frozenset[str], frozenset[str]], list[Step]] = {}
