@@ -94,6 +94,11 @@ class Layer:
         return int(number or 0)
 
     @property
+    def images_at_once(self) -> int:
+        """Of a layer in one of the five blocks: how many images go through it together."""
+        return next(count for count, blocks in IMAGES_AT_ONCE if self.block - 1 in range(5)[blocks])
+
+    @property
     def parameters(self) -> int:
         """Numbers that were learnt: weights, and one bias for each output channel (after folding)."""
         return math.prod(self.weight_shape) + self.weight_shape[0] if self.weight_shape else 0

@@ -135,7 +135,6 @@ class VGG(NotPickled):
     def trace_layers(self, x: np.ndarray) -> Iterator[tuple[Layer, np.ndarray]]:
         """As `trace`, with the whole `Layer` in place of its name."""
         operate = {
-            "conv": self._ops.conv2d,
             "relu": lambda x, _: relu(x),
             "pool": lambda x, _: max_pool(x, (2, 2), strides=(2, 2)),
             "fc": lambda x, fc: self._ops.linear(flatten(x), fc),
@@ -143,7 +142,10 @@ class VGG(NotPickled):
         }
         x = np.ascontiguousarray(check_images(x, self.input_shape), self.dtype)
         for layer, weights in zip(self.layers, self._weights, strict=True):
-            x = operate[layer.kind](x, weights)
+            if layer.kind == "conv":  # as many images at a time as in the forward pass, for the same bits
+                x = in_parts(self._ops.conv2d, x, layer.images_at_once, weights)
+            else:
+                x = operate[layer.kind](x, weights)
             # Reshaped for fully connected layers written as convolutions: [N, M, 1, 1].
             yield layer, np.ascontiguousarray(x.reshape(len(x), *layer.output_shape))
 
