@@ -277,6 +277,7 @@ FILES = {
     "gather_64d": "a result would have 71 axes",
     "gather_neg": "axis 99 is outside",
     "group_normalization_scale_of_channels": "not one for each of 2 groups",
+    "group_normalization_scale_of_groups": "one for each of 4 channels",
     "hardmax_of_no_numbers": None,
     "identity_chain_2000": None,
     "identity_cycle_weight": "waits for its own output",

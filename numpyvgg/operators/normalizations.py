@@ -185,6 +185,9 @@ def GroupNormalization_21(
     epsilon: float = 1e-5,
     stash_type: int = 1,
 ) -> np.ndarray:
+    if scale.shape != X.shape[1:2] or bias.shape != X.shape[1:2]:
+        channels = X.shape[1]
+        raise ArgumentError(f"scale and bias of shape {list(scale.shape)} are not one for each of {channels} channels")
     x = X if X.dtype == np.float64 else X.astype(np.float32)
     groups = x.reshape(len(x), num_groups, -1)
     groups = groups - groups.mean(-1, keepdims=True)
