@@ -267,6 +267,7 @@ FILES = {
     "conv_pads_20GB": "would take",
     "conv_transpose_no_images": None,
     "prelu_slope_of_another_axis": r"slope \[4\] does not broadcast to \[3, 4, 5\]",
+    "resize_roi_of_other_axes": r"roi has shape \[8\], and has to list two for each of 2 axes",
     "resize_scales_without_axis": "scales is no list of numbers",
     "roialign_beyond_the_batch": "batch_indices .* for a batch of 1",
     "div_int_zero": "divided by 0",

@@ -41,7 +41,9 @@ def targets(
     """Size and scale of each axis of the result."""
     chosen = list(range(len(shape))) if axes is None else [axis % len(shape) for axis in axes]
     regions = [(0.0, 1.0)] * len(shape)
-    if crop and roi is not None and roi.size == 2 * len(chosen):
+    if crop and roi is not None and roi.size:
+        if roi.shape != (2 * len(chosen),):
+            raise ArgumentError(f"roi has shape {list(roi.shape)}, and has to list two for each of {len(chosen)} axes")
         for i, axis in enumerate(chosen):
             regions[axis] = float(roi[i]), float(roi[len(chosen) + i])
     result = [Target(size, 1.0, region) for size, region in zip(shape, regions, strict=True)]
