@@ -300,8 +300,8 @@ class Message:
 
     def text(self, number: int) -> str:
         """The value of a string field."""
-        runs = self._of(number, LENGTH)
-        return self._decode(number, runs[-1].start, runs[-1].end) if runs else ""
+        span = self.span(number)
+        return self._decode(number, *span) if span else ""
 
     def message(self, number: int, name: str) -> Message:
         """A message field; empty where it is absent. `name` is added to the place."""
@@ -316,10 +316,7 @@ class Message:
     def spans(self, number: int) -> Iterator[tuple[int, int]]:
         """Start and end of each of a repeated string, bytes or message field."""
         for run in self._of(number, LENGTH):
-            if run.count == 1:  # nearly always
-                yield run.start, run.end
-            else:
-                yield from self._each(run)
+            yield from self._each(run)
 
     def _each(self, run: Run) -> Iterator[tuple[int, int]]:
         """Walk over a run of fields with lengths once more -> start and end of each value."""

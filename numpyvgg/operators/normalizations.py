@@ -168,8 +168,7 @@ def RMSNormalization_23(
 def GroupNormalization_18(
     X: np.ndarray, scale: np.ndarray, bias: np.ndarray, *, num_groups: int, epsilon: float = 1e-5
 ) -> np.ndarray:
-    if scale.shape != (num_groups,) or bias.shape != (num_groups,):
-        raise ArgumentError(f"scale and bias of shape {list(scale.shape)} are not one for each of {num_groups} groups")
+    _check_each(scale, bias, num_groups, "groups")
     each = X.shape[1] // num_groups
     return GroupNormalization_21(
         X, np.repeat(scale, each), np.repeat(bias, each), num_groups=num_groups, epsilon=epsilon
@@ -185,15 +184,19 @@ def GroupNormalization_21(
     epsilon: float = 1e-5,
     stash_type: int = 1,
 ) -> np.ndarray:
-    if scale.shape != X.shape[1:2] or bias.shape != X.shape[1:2]:
-        channels = X.shape[1]
-        raise ArgumentError(f"scale and bias of shape {list(scale.shape)} are not one for each of {channels} channels")
+    _check_each(scale, bias, X.shape[1], "channels")
     x = X if X.dtype == np.float64 else X.astype(np.float32)
     groups = x.reshape(len(x), num_groups, -1)
     groups = groups - groups.mean(-1, keepdims=True)
     groups = groups / np.sqrt((groups * groups).mean(-1, keepdims=True) + x.dtype.type(epsilon))
     shape = (-1, *[1] * (X.ndim - 2))
     return groups.reshape(X.shape).astype(X.dtype) * scale.reshape(shape) + bias.reshape(shape)
+
+
+def _check_each(scale: np.ndarray, bias: np.ndarray, count: int, of: str) -> None:
+    """Operator sets differ in what `scale` and `bias` are of, and the rule of shapes does not know the set."""
+    if scale.shape != (count,) or bias.shape != (count,):
+        raise ArgumentError(f"scale and bias of shape {list(scale.shape)} are not one for each of {count} {of}")
 
 
 def LpNormalization_1(input: np.ndarray, *, axis: int = -1, p: int = 2) -> np.ndarray:
